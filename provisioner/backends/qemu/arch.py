@@ -1,0 +1,89 @@
+"""What QEMU calls things for each processor architecture; a new one is a new row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioner.core.errors import HostError
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One row: the emulator, the board, the guest's serial console and the processors to emulate.
+
+    ``firmware`` lists where hosts keep the UEFI code that ``FirmwareBoot`` needs; it is empty where QEMU's
+    built-in BIOS does.
+    """
+
+    name: str
+    emulator: str
+    board: str
+    console: str
+    tcg_cpu: str
+    firmware: tuple[str, ...] = ()
+
+    def hardware_cpu(self, accelerator: str) -> str:
+        """The ``-cpu`` value for KVM or HVF."""
+        # QEMU on Intel Macs advertises two features that Apple's hypervisor then refuses
+        # (lima-vm/lima issue 1485).
+        return "host,-pdpe1gb,-avx512vl" if (self.name, accelerator) == ("x86_64", "hvf") else "host"
+
+
+ARCHITECTURES = {
+    "x86_64": Architecture(
+        name="x86_64",
+        emulator="qemu-system-x86_64",
+        board="q35",
+        console="ttyS0",
+        # Multi-threaded TCG of QEMU 7.2 runs cmpxchg16b wrongly: Linux 6.x double-faults in the slab
+        # allocator at random. Without the feature bit the kernel takes another path. Newer versions lose
+        # nothing that we need by it.
+        tcg_cpu="Nehalem,-cx16",
+    ),
+    "aarch64": Architecture(
+        name="aarch64",
+        emulator="qemu-system-aarch64",
+        # "max" is the one GIC version that TCG, KVM and HVF all accept.
+        board="virt,gic-version=max",
+        console="ttyAMA0",
+        tcg_cpu="cortex-a72",
+        firmware=(
+            "/opt/homebrew/share/qemu/edk2-aarch64-code.fd",
+            "/usr/local/share/qemu/edk2-aarch64-code.fd",
+            "/usr/share/qemu/edk2-aarch64-code.fd",
+            "/usr/share/AAVMF/AAVMF_CODE.fd",
+            "/usr/share/edk2/aarch64/QEMU_CODE.fd",
+        ),
+    ),
+}
+
+
+def architecture(name: str) -> Architecture:
+    """The row of an architecture; raises HostError("unsupported-arch") for one we have no row for."""
+    try:
+        return ARCHITECTURES[name]
+    except KeyError:
+        raise HostError(
+            f"machines of the architecture {name!r} are not supported",
+            code="unsupported-arch",
+            hint=f"Use one of: {', '.join(ARCHITECTURES)}.",
+        ) from None
+
+
+def find_firmware(arch: Architecture) -> Path | None:
+    """The UEFI code to start with, or None where QEMU's built-in BIOS does.
+
+    Raises HostError("firmware-missing") when the architecture needs one and the host has none.
+    """
+    if not arch.firmware:
+        return None
+    for candidate in map(Path, arch.firmware):
+        if candidate.is_file():
+            return candidate
+    raise HostError(
+        f"no UEFI firmware for {arch.name} was found; it is needed to boot this image for the first time",
+        code="firmware-missing",
+        details="\n".join(arch.firmware),
+        hint="Install it (Debian and Ubuntu: qemu-efi-aarch64; Homebrew's qemu brings it along).",
+    )

@@ -1,0 +1,75 @@
+"""The QEMU command line of a machine; computed, never run here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioner.backends.base import DirectBoot, Machine
+from provisioner.backends.qemu.arch import architecture
+from provisioner.backends.qemu.devices import (
+    ControlSocket,
+    Device,
+    Entropy,
+    Firmware,
+    Kernel,
+    RootDisk,
+    SeedDisk,
+    SerialConsole,
+    UserNetwork,
+    option,
+)
+from provisioner.backends.qemu.layout import QemuFiles
+
+
+@dataclass(frozen=True)
+class Processor:
+    """How the guest's processors are made: the values of ``-accel`` and ``-cpu``."""
+
+    accel: str
+    cpu: str
+
+
+def processor(arch: str, accelerator: str) -> Processor:
+    """The processor settings for ``"kvm"``, ``"hvf"`` or ``"tcg"``."""
+    row = architecture(arch)
+    if accelerator == "tcg":
+        return Processor("tcg,thread=multi", row.tcg_cpu)
+    return Processor(accelerator, row.hardware_cpu(accelerator))
+
+
+def qemu_command(
+    machine: Machine,
+    accelerator: str,
+    *,
+    emulator: str | Path | None = None,
+    firmware: Path | None = None,
+    ssh_port: int = 0,
+) -> list[str]:
+    """The whole command line, ready to be started.
+
+    ``emulator`` defaults to the architecture's own name for it; ``firmware`` is used when the machine boots
+    from its disk; ``ssh_port`` 0 lets the kernel pick one, to be asked for with ``Qmp.ssh_port``.
+    """
+    row = architecture(machine.arch)
+    files = QemuFiles(machine)
+    made = processor(machine.arch, accelerator)
+    argv = [str(emulator or row.emulator), "-nodefaults", "-no-user-config", "-display", "none"]
+    argv += ["-name", f"guest={option(machine.name)}", "-uuid", files.uuid, "-pidfile", str(files.pid)]
+    argv += ["-machine", row.board, "-accel", made.accel, "-cpu", made.cpu]
+    argv += ["-smp", str(machine.cpus), "-m", f"{machine.memory // 2**20}M"]
+    for device in _devices(machine, files, firmware, ssh_port):
+        argv += device.argv()
+    return argv
+
+
+def _devices(machine: Machine, files: QemuFiles, firmware: Path | None, ssh_port: int) -> list[Device]:
+    devices: list[Device] = []
+    if isinstance(machine.boot, DirectBoot):
+        devices.append(Kernel(machine.boot.kernel, machine.boot.initrd, machine.boot.cmdline))
+    elif firmware is not None:
+        devices.append(Firmware(firmware))
+    devices.append(RootDisk(files.overlay))
+    if machine.seed is not None:
+        devices.append(SeedDisk(machine.seed))
+    return [*devices, UserNetwork(ssh_port), Entropy(), SerialConsole(files.console), ControlSocket(files.socket)]

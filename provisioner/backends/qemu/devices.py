@@ -1,0 +1,105 @@
+"""The parts of a QEMU machine as values; each gives the arguments that add it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+class Device(Protocol):
+    def argv(self) -> list[str]:
+        """The QEMU arguments that add this part."""
+
+
+def option(value: str | Path) -> str:
+    """A value inside an option list: QEMU ends it at a comma unless the comma is doubled."""
+    return str(value).replace(",", ",,")
+
+
+@dataclass(frozen=True)
+class RootDisk:
+    """The overlay, as the guest's first disk; freed blocks are given back to the host."""
+
+    path: Path
+
+    def argv(self) -> list[str]:
+        drive = f"if=none,id=root,file={option(self.path)},format=qcow2,discard=unmap,detect-zeroes=unmap"
+        return ["-drive", drive, "-device", "virtio-blk-pci,drive=root,bootindex=0"]
+
+
+@dataclass(frozen=True)
+class SeedDisk:
+    """The NoCloud seed, as a second disk the guest cannot write."""
+
+    path: Path
+
+    def argv(self) -> list[str]:
+        drive = f"if=none,id=seed,file={option(self.path)},format=raw,readonly=on"
+        return ["-drive", drive, "-device", "virtio-blk-pci,drive=seed"]
+
+
+@dataclass(frozen=True)
+class UserNetwork:
+    """A network without privileges; the guest's sshd is forwarded to the loopback interface only.
+
+    Port 0 lets the kernel pick a free one: unlike a port we choose, nobody can take it before QEMU does.
+    """
+
+    ssh_port: int = 0
+
+    def argv(self) -> list[str]:
+        forward = f"hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22"
+        # An empty romfile drops the network boot ROM, which would only cost start-up time.
+        return ["-netdev", f"user,id=net0,{forward}", "-device", "virtio-net-pci,netdev=net0,romfile="]
+
+
+@dataclass(frozen=True)
+class Entropy:
+    """The host's random numbers; without them sshd may wait for entropy at boot."""
+
+    def argv(self) -> list[str]:
+        return ["-device", "virtio-rng-pci"]
+
+
+@dataclass(frozen=True)
+class SerialConsole:
+    """The first serial port, written to a file that QEMU empties when it starts."""
+
+    log: Path
+
+    def argv(self) -> list[str]:
+        return ["-chardev", f"file,id=console,path={option(self.log)}", "-serial", "chardev:console"]
+
+
+@dataclass(frozen=True)
+class ControlSocket:
+    """QMP on a Unix socket."""
+
+    path: Path
+
+    def argv(self) -> list[str]:
+        chardev = f"socket,id=qmp,path={option(self.path)},server=on,wait=off"
+        return ["-chardev", chardev, "-mon", "chardev=qmp,mode=control"]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A Linux kernel started without a boot loader. These arguments are plain paths, not option lists."""
+
+    kernel: Path
+    initrd: Path
+    cmdline: str
+
+    def argv(self) -> list[str]:
+        return ["-kernel", str(self.kernel), "-initrd", str(self.initrd), "-append", self.cmdline]
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """UEFI code in read-only flash; its variables are not kept, the boot loader's default path does."""
+
+    code: Path
+
+    def argv(self) -> list[str]:
+        return ["-drive", f"if=pflash,format=raw,readonly=on,file={option(self.code)}"]

@@ -1,0 +1,116 @@
+"""A client for QMP, QEMU's control protocol: one JSON object a line, over a Unix socket.
+
+QEMU serves one client at a time, so connections are short: open one, ask, close it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+_HOST_FORWARD = re.compile(r"TCP\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)\s+\S+\s+22\s")
+
+
+class QmpError(Exception):
+    """QEMU is not there, did not answer in time, or refused a command."""
+
+
+class Qmp:
+    """An open control connection; ``timeout`` bounds the connection and every command, in seconds."""
+
+    def __init__(self, path: Path, timeout: float = 5.0) -> None:
+        self._timeout = timeout
+        self._received = b""
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._connect(path)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def __enter__(self) -> Qmp:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._socket.close()
+
+    def execute(self, command: str, **arguments: Any) -> Any:
+        """Run one command and return what it returns; raises QmpError."""
+        request = {"execute": command, "arguments": arguments}
+        deadline = time.monotonic() + self._timeout
+        try:
+            self._socket.sendall(json.dumps(request).encode() + b"\n")
+            return self._answer(command, deadline)
+        except OSError as exc:
+            raise QmpError(f"{command}: {exc}") from exc
+
+    def status(self) -> str:
+        """QEMU's run state, for example "running", "paused", "internal-error" or "io-error"."""
+        return str(self.execute("query-status")["status"])
+
+    def uuid(self) -> str:
+        return str(self.execute("query-uuid")["UUID"])
+
+    def ssh_port(self) -> int:
+        """The host's port that QEMU forwards to the guest's port 22."""
+        port = parse_ssh_port(self._monitor("info usernet"))
+        if port is None:
+            raise QmpError("QEMU forwards no port to the guest's sshd")
+        return port
+
+    def _monitor(self, command: str) -> str:
+        # The only way to learn the forwarded ports: QMP itself has no command for them.
+        return str(self.execute("human-monitor-command", **{"command-line": command}))
+
+    def _connect(self, path: Path) -> None:
+        deadline = time.monotonic() + self._timeout
+        self._socket.settimeout(self._timeout)
+        try:
+            self._socket.connect(str(path))
+            greeting = self._message(deadline)
+        except OSError as exc:
+            raise QmpError(str(exc)) from exc
+        if "QMP" not in greeting:
+            raise QmpError("whoever listens on the control socket is not QEMU")
+        self.execute("qmp_capabilities")
+
+    def _answer(self, command: str, deadline: float) -> Any:
+        while True:
+            message = self._message(deadline)
+            if "error" in message:
+                raise QmpError(f"{command}: {message['error'].get('desc', message['error'])}")
+            if "return" in message:
+                return message["return"]
+            # Anything else is an event, which may come at any time.
+
+    def _message(self, deadline: float) -> dict[str, Any]:
+        while b"\n" not in self._received:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise QmpError(f"no answer within {self._timeout:.0f} s")
+            self._socket.settimeout(left)
+            data = self._socket.recv(65536)
+            if not data:
+                raise QmpError("QEMU closed the connection")
+            self._received += data
+        line, _, self._received = self._received.partition(b"\n")
+        try:
+            message = json.loads(line)
+        except ValueError:
+            message = None
+        if not isinstance(message, dict):
+            raise QmpError("the answer is not a JSON object")
+        return message
+
+
+def parse_ssh_port(usernet: str) -> int | None:
+    """The host port of the forward to port 22 in the text of ``info usernet``; None without one."""
+    match = _HOST_FORWARD.search(usernet)
+    return int(match.group(1)) if match else None

@@ -1,0 +1,103 @@
+"""The QEMU programs of this host, one function each."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from pathlib import Path
+
+from provisioner.backends.qemu.arch import architecture
+from provisioner.core.errors import HostError
+from provisioner.core.host import host_arch, host_system
+from provisioner.core.process import find_tool, require_tool, run_tool
+
+Version = tuple[int, int, int]
+
+#: Ubuntu 22.04's, the oldest one in wide use; older ones lack options and fixes that we rely on.
+MINIMUM: Version = (6, 2, 0)
+#: On Apple Silicon QEMU before this crashed with HVF (QEMU issue 1990).
+MINIMUM_APPLE_SILICON: Version = (8, 2, 1)
+
+_NEEDED_FOR = "to run the virtual machine"
+
+
+def require_emulator(arch: str) -> Path:
+    """The path of QEMU for an architecture; raises HostError("tool-missing", "unsupported-arch")."""
+    return require_tool(architecture(arch).emulator, _NEEDED_FOR)
+
+
+def qemu_version(arch: str | None = None) -> Version | None:
+    """The version of this host's QEMU for ``arch`` (the host's own by default), or None without one."""
+    emulator = find_tool(architecture(arch or host_arch()).emulator)
+    return _version(emulator, emulator.stat().st_mtime_ns) if emulator else None
+
+
+def check_version(arch: str) -> Version:
+    """The version of QEMU; raises HostError("qemu-too-old") when it is below what we need."""
+    emulator = require_emulator(arch)
+    version = _version(emulator, emulator.stat().st_mtime_ns)
+    floor = minimum_version(host_system(), host_arch())
+    if version >= floor:
+        return version
+    raise HostError(
+        f"QEMU {show_version(version)} is too old; {show_version(floor)} or later is needed",
+        code="qemu-too-old",
+        details=str(emulator),
+        hint="Upgrade QEMU; `ebpf-dev doctor` shows what it finds.",
+    )
+
+
+def minimum_version(system: str, arch: str) -> Version:
+    return MINIMUM_APPLE_SILICON if (system, arch) == ("macos", "aarch64") else MINIMUM
+
+
+def show_version(version: Version) -> str:
+    return ".".join(map(str, version))
+
+
+def parse_version(text: str) -> Version | None:
+    """The version in the output of ``qemu-system-* --version``, or None when there is none."""
+    match = re.search(r"version (\d+)\.(\d+)(?:\.(\d+))?", text)
+    return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
+
+
+# Each of these starts QEMU, which takes tens of milliseconds; the modification time tells of an upgrade.
+@functools.cache
+def _version(emulator: Path, mtime: int) -> Version:
+    text = run_tool([emulator, "--version"], needed_for=_NEEDED_FOR).stdout
+    version = parse_version(text)
+    if version is None:
+        raise HostError(
+            f"{emulator} does not say which version it is",
+            code="qemu-too-old",
+            details=text.strip(),
+            hint="Install QEMU from your distribution or from Homebrew.",
+        )
+    return version
+
+
+@functools.cache
+def _built_in(emulator: Path, mtime: int) -> frozenset[str]:
+    done = run_tool([emulator, "-accel", "help"], needed_for=_NEEDED_FOR)
+    return frozenset(done.stdout.split())
+
+
+def built_in_accelerators(arch: str) -> frozenset[str]:
+    """The accelerators this host's QEMU was built with."""
+    emulator = require_emulator(arch)
+    return _built_in(emulator, emulator.stat().st_mtime_ns)
+
+
+def virtual_size(disk: Path) -> int:
+    """The size in bytes that a guest sees of a disk; raises HostError("tool-failed")."""
+    argv = ["qemu-img", "info", "--force-share", "--output=json", disk]
+    return int(json.loads(run_tool(argv, needed_for="to read a disk image").stdout)["virtual-size"])
+
+
+def create_overlay(path: Path, base: Path, size: int) -> None:
+    """Make a qcow2 of ``size`` bytes whose unwritten parts come from ``base``; its mode is 0600."""
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)  # qemu-img writes into it and leaves the mode
+    argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", base.absolute(), "-F", "qcow2", path, str(size)]
+    run_tool(argv, needed_for="to make the machine's disk")

@@ -1,0 +1,49 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from provisioner.core.errors import EbpfDevError
+from provisioner.core.paths import Paths, find_paths
+from provisioner.core.store import Store
+
+DEFAULT = "default"
+
+
+def _complete_instance(incomplete: str) -> list[str]:
+    return [name for name in Store(find_paths()).names() if name.startswith(incomplete)]
+
+
+Name = Annotated[str, typer.Argument(help="The instance's name.", autocompletion=_complete_instance)]
+InstanceOption = Annotated[
+    str,
+    typer.Option("-i", "--instance", help="The instance's name.", autocompletion=_complete_instance),
+]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more about what is done.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
+
+
+def paths() -> Paths:
+    return find_paths()
+
+
+def print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, default=str))
+
+
+@contextmanager
+def errors_as_json(wanted: bool) -> Iterator[None]:
+    """Let a failure of a ``--json`` command be one JSON object on stdout, with the same exit status."""
+    try:
+        yield
+    except EbpfDevError as exc:
+        if not wanted:
+            raise
+        print_json({"error": {"code": exc.code, "brief": exc.brief, "details": exc.details, "hint": exc.hint}})
+        raise typer.Exit(exc.exit_status) from exc

@@ -1,0 +1,48 @@
+"""Names that users choose and that end up in paths, host names and ssh configurations."""
+
+from __future__ import annotations
+
+import re
+
+from provisioner.core.errors import UsageError
+
+MAX_LENGTH = 40
+# Lower case only: macOS file systems usually take "Dev" and "dev" for one directory, and ssh_config(5)
+# and host names do not tell them apart either. 40 leaves room in a Unix socket's path.
+_INSTANCE = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
+
+
+def check_instance_name(name: str) -> str:
+    """Return ``name`` when an instance may be called so; raises UsageError("bad-name") otherwise."""
+    fault = _fault(name)
+    if fault is None:
+        return name
+    raise UsageError(
+        f"{_shown(name)} cannot be the name of an instance: {fault}",
+        code="bad-name",
+        hint=f"Use lower-case letters, digits, '-', '_' and '.', at most {MAX_LENGTH} characters"
+        f"{_suggestion(name)}.",
+    )
+
+
+def _fault(name: str) -> str | None:
+    if not name:
+        return "it is empty"
+    if len(name) > MAX_LENGTH:
+        return f"it has {len(name)} characters"
+    if strange := re.search(r"[^a-z0-9._-]", name):
+        return f"it holds {ascii(strange.group())}"
+    if ".." in name:
+        return "it holds '..'"
+    if not _INSTANCE.fullmatch(name):
+        return "it must start and end with a letter or a digit"
+    return None
+
+
+def _shown(name: str) -> str:
+    return ascii(name if len(name) <= MAX_LENGTH else name[:20] + "...")
+
+
+def _suggestion(name: str) -> str:
+    safe = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:MAX_LENGTH].strip("-")
+    return f"; for example {safe!r}" if safe else "; for example 'dev'"

@@ -1,0 +1,108 @@
+"""Where everything is kept: the only place that spells a path, with who writes it and who may delete it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+APP = "ebpf-dev"
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The directories of one user (or of one ``EBPF_DEV_HOME``).
+
+    Directories are made 0700 by ``ensure_dir`` when first written to; nothing here touches the disk.
+    """
+
+    config: Path
+    cache: Path
+    data: Path
+    runtime: Path
+
+    @property
+    def config_file(self) -> Path:
+        """User configuration; written by the user only."""
+        return self.config / "config.yaml"
+
+    @property
+    def downloads(self) -> Path:
+        """Cloud images while they arrive (NAME.part); may be deleted whenever nothing is running."""
+        return self.cache / "downloads"
+
+    @property
+    def identity(self) -> Path:
+        """Our client key and the host key planted into every image; deleting it orphans all goldens."""
+        return self.data / "identity"
+
+    @property
+    def images(self) -> Path:
+        """Base disks (one directory a key); backing files of goldens, so removed by ``images prune`` only."""
+        return self.data / "images"
+
+    @property
+    def goldens(self) -> Path:
+        """Provisioned disks (one directory a key); backing files of instances."""
+        return self.data / "goldens"
+
+    @property
+    def instances(self) -> Path:
+        """One directory an instance; removed by ``delete``."""
+        return self.data / "instances"
+
+    @property
+    def logs(self) -> Path:
+        """Kept verifier logs and build logs; may be deleted at any time."""
+        return self.data / "logs"
+
+    @property
+    def locks(self) -> Path:
+        """Lock files (flock); may be deleted when nothing is running."""
+        return self.data / "locks"
+
+    @property
+    def host_facts(self) -> Path:
+        """What was learnt about this host, such as an accelerator that cannot boot Linux; may be deleted."""
+        return self.data / "host.json"
+
+    def instance(self, name: str) -> Path:
+        return self.instances / name
+
+
+def find_paths(env: Mapping[str, str] | None = None) -> Paths:
+    """The directories to use: all below ``EBPF_DEV_HOME`` when set, else where the platform wants them."""
+    env = os.environ if env is None else env
+    home = env.get("EBPF_DEV_HOME")
+    if home:
+        root = Path(home).expanduser().absolute()
+        config, cache, data = root / "config", root / "cache", root / "data"
+    else:
+        import platformdirs
+
+        config = Path(platformdirs.user_config_dir(APP))
+        cache = Path(platformdirs.user_cache_dir(APP))
+        data = Path(platformdirs.user_data_dir(APP))
+    return Paths(config=config, cache=cache, data=data, runtime=_socket_dir(data, env))
+
+
+def _socket_dir(data: Path, env: Mapping[str, str]) -> Path:
+    # A Unix socket's path may have 103 bytes on macOS (sys/un.h: sun_path[104]) and 107 on Linux, which
+    # "~/Library/Application Support/..." with a long user name exceeds: use a short name derived from it.
+    base = Path(env.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    if len(os.fsencode(base)) > 60 or not base.is_dir():
+        base = Path("/tmp")
+    digest = hashlib.sha256(os.fsencode(data)).hexdigest()[:10]
+    return base / f"{APP}-{os.getuid()}-{digest}"
+
+
+def ensure_dir(path: Path) -> Path:
+    """Make a directory and its parents, each 0700, and return it; one that exists is left as it is."""
+    if not path.is_dir():
+        if path.parent != path:
+            ensure_dir(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+    return path

@@ -1,0 +1,80 @@
+"""Host programs: found by name, run from an argv list, never through a shell."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioner.core.errors import HostError
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """What a finished command left: its argv, exit status and both outputs as text."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def ok(self) -> bool:
+        return self.status == 0
+
+
+def find_tool(name: str) -> Path | None:
+    """The path of a host program, also from the sbin directories an ordinary user's PATH lacks."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    return Path(found) if found else None
+
+
+def require_tool(name: str, needed_for: str) -> Path:
+    """The path of a host program; raises HostError("tool-missing") that says what it was needed for."""
+    found = find_tool(name)
+    if found is None:
+        raise HostError(
+            f"{name} is not installed; it is needed {needed_for}",
+            code="tool-missing",
+            hint="Run `ebpf-dev doctor --fix` to install what is missing.",
+        )
+    return found
+
+
+def run_tool(
+    argv: Sequence[str | Path],
+    *,
+    needed_for: str,
+    timeout: float = 60.0,
+    check: bool = True,
+    env: Mapping[str, str] | None = None,
+) -> CommandResult:
+    """Run a host program to its end and return its outputs; ``timeout`` is in seconds.
+
+    Raises HostError: "tool-missing", "tool-timeout", or with ``check`` "tool-failed" with its own words.
+    """
+    tool = require_tool(str(argv[0]), needed_for)
+    words = (str(tool), *(str(word) for word in argv[1:]))
+    try:
+        done = subprocess.run(
+            words, capture_output=True, text=True, errors="replace", timeout=timeout, env=env, check=False,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as exc:
+        raise HostError(
+            f"{argv[0]} did not finish within {timeout:.0f} s; it was needed {needed_for}",
+            code="tool-timeout",
+            details=" ".join(words),
+            hint="Try again; if it hangs again, run the command by hand to see where.",
+        ) from exc
+    result = CommandResult(words, done.returncode, done.stdout, done.stderr)
+    if check and not result.ok:
+        raise HostError(
+            f"{argv[0]} failed with status {result.status}; it was needed {needed_for}",
+            code="tool-failed",
+            details=(result.stderr or result.stdout).strip(),
+            hint=f"The command was: {' '.join(words)}",
+        )
+    return result

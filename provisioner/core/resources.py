@@ -1,0 +1,25 @@
+"""The data folders that travel with the tool: templates/, vm-images/, examples/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def data_dir(name: str) -> Path:
+    """The folder ``name`` as installed by the wheel, or from the checkout when running from one.
+
+    An editable install has no ``_data`` folder beside the package, which is why both are looked up.
+    """
+    installed = _PACKAGE / "_data" / name
+    return installed if installed.is_dir() else _PACKAGE.parent / name
+
+
+def runner_sources() -> list[Path]:
+    """The C sources of the guest-side runner and its Makefile, in a stable order."""
+    return sorted(
+        path
+        for path in (_PACKAGE / "runner").iterdir()
+        if path.suffix in {".c", ".h"} or path.name == "Makefile"
+    )

@@ -1,0 +1,115 @@
+"""apt-get in the guest, with its progress made visible."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Sequence
+
+from provisioner.core.errors import GuestError
+from provisioner.core.reporter import Reporter, Step
+from provisioner.guest.base import Guest
+
+# Status-Fd=1 mixes progress lines into stdout (apt's doc/progress-reporting.md.gz); a lock held by the
+# guest's own timers, or by an apt-get that a lost connection left behind, is waited for.
+_APT = (
+    "env", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y",
+    "-o", "APT::Status-Fd=1", "-o", "Dpkg::Use-Pty=0", "-o", "DPkg::Lock::Timeout=300",
+    "-o", "Acquire::Retries=3",
+)  # fmt: skip
+_NEED = re.compile(r"Need to get ([\d.,]+) ([kMG]?B)")
+_COUNT = re.compile(r"(\d+) upgraded, (\d+) newly installed")
+_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+_UNREACHABLE = ("Could not resolve", "Could not connect", "Failed to fetch", "Temporary failure resolving")
+
+
+def update(guest: Guest, reporter: Reporter) -> None:
+    """Fetch the package lists; raises GuestError("mirror-unreachable") or "apt-failed"."""
+    with reporter.step("Fetching package lists") as step:
+        _apt_get(guest, ["update"], step)
+
+
+def install(guest: Guest, packages: Sequence[str], reporter: Reporter, title: str) -> None:
+    """Install packages without recommendations; finishes first what an interrupted time began."""
+    with reporter.step(title) as step:
+        step.detail("checking for interrupted work")
+        guest.run(["dpkg", "--configure", "-a", "--force-confold"], timeout=900, check=False)
+        _apt_get(guest, ["install", "--no-install-recommends", "--fix-broken", *packages], step)
+
+
+def clean(guest: Guest) -> None:
+    """Remove downloaded packages and package lists' caches that no instance needs."""
+    guest.run(["sh", "-c", "apt-get clean; rm -f /var/cache/apt/*.bin"])
+
+
+class AptProgress:
+    """Turns apt-get's output lines into progress; pure, fed line by line.
+
+    Downloading is counted in bytes, unpacking and configuring in packages (two steps each).
+    """
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._bytes = 0.0
+        self._actions = 0
+        self._done = 0
+
+    def feed(self, line: str) -> None:
+        kind, _, rest = line.partition(":")
+        if kind == "dlstatus":
+            _, percent, text = rest.split(":", 2)
+            self._step.progress(self._bytes * float(percent) / 100, self._bytes, "bytes")
+            self._step.detail(text)
+        elif kind == "pmstatus":
+            self._step.detail(rest.split(":", 2)[-1])
+        elif line.startswith(("Unpacking ", "Setting up ")):
+            self._done += 1
+            self._step.progress(self._done / 2, max(self._actions, self._done) / 2, "packages")
+        else:
+            self._read_summary(line)
+
+    def _read_summary(self, line: str) -> None:
+        if match := _NEED.search(line):
+            self._bytes = float(match[1].replace(",", "")) * _UNITS[match[2]]
+        elif match := _COUNT.search(line):
+            self._actions = 2 * (int(match[1]) + int(match[2]))
+
+
+def _apt_get(guest: Guest, words: Sequence[str], step: Step) -> None:
+    progress, tail = AptProgress(step), deque[str](maxlen=25)
+
+    def on_line(_: str, line: str) -> None:
+        progress.feed(line)
+        if not line.startswith(("dlstatus:", "pmstatus:")):
+            tail.append(line)
+
+    status = guest.stream([*_APT, *words], on_line, timeout=3600)
+    failed = [line for line in tail if line.startswith(("E: ", "W: Failed", "Err:"))]
+    # `update` ends with 0 when a list could not be fetched; stale lists would fail later and stranger.
+    if status != 0 or (words[0] == "update" and failed):
+        raise _apt_error(words, status, failed or list(tail))
+
+
+def _apt_error(words: Sequence[str], status: int, evidence: Sequence[str]) -> GuestError:
+    details = "\n".join(evidence)
+    if any(word in details for word in _UNREACHABLE):
+        return GuestError(
+            "The guest cannot reach its package mirror",
+            code="mirror-unreachable",
+            details=details,
+            hint="Check the network. Behind a proxy set `proxy:`, for another mirror `mirror:` in "
+            "ebpf-dev.yaml (or --proxy, --mirror); `ebpf-dev up` then goes on where it stopped.",
+        )
+    if "No space left" in details or "You don't have enough free space" in details:
+        return GuestError(
+            "The guest's disk is full",
+            code="guest-disk-full",
+            details=details,
+            hint="Give it more: `ebpf-dev delete`, then `ebpf-dev up --disk 40G`.",
+        )
+    return GuestError(
+        f"apt-get {words[0]} failed in the guest with status {status}",
+        code="apt-failed",
+        details=details,
+        hint="`ebpf-dev up` tries again from where it stopped.",
+    )

@@ -1,0 +1,255 @@
+"""One SSH connection to a guest through Paramiko, which is imported nowhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import shlex
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from provisioner.backends.base import Endpoint
+from provisioner.core.errors import GuestError
+from provisioner.core.process import CommandResult
+from provisioner.guest.base import OnLine
+from provisioner.guest.identity import Identity
+
+if TYPE_CHECKING:
+    import paramiko
+
+USER = "root"
+_CHUNK = 32768  # Paramiko's own packet size: larger reads return no more.
+_LOST = "Look at it with `ebpf-dev status` and `ebpf-dev logs`; `ebpf-dev up` starts it again."
+
+
+def quote_command(argv: Sequence[str]) -> str:
+    """The one place where an argv list becomes a remote shell's command line."""
+    return shlex.join(argv)
+
+
+def connect(endpoint: Endpoint, identity: Identity, timeout: float = 30.0) -> SSHGuest:
+    """Open a connection as root with our key, to a guest that shows our pinned host key; seconds.
+
+    Raises GuestError: "guest-unreachable", "host-key-mismatch" (nothing was sent to it), "guest-refused".
+    """
+    import paramiko
+
+    transport = None
+    try:
+        sock = socket.create_connection((endpoint.host, endpoint.port), timeout=timeout)
+        # Without it every exec waits some 40 ms for a delayed acknowledgement; Paramiko never sets it.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        transport = paramiko.Transport(sock)
+        transport.banner_timeout = transport.auth_timeout = timeout
+        # The pinned key is ed25519, so no other kind may be offered in its place.
+        transport.get_security_options().key_types = ["ssh-ed25519"]
+        transport.start_client(timeout=timeout)
+        _check_host_key(transport.get_remote_server_key(), identity)
+        key = paramiko.Ed25519Key.from_private_key_file(str(identity.client_key))
+        transport.auth_publickey(USER, key)
+    except (OSError, EOFError, paramiko.SSHException, GuestError) as exc:
+        if transport is not None:
+            transport.close()
+        raise _connection_error(exc, endpoint) from exc
+    transport.set_keepalive(15)
+    return SSHGuest(transport)
+
+
+def _check_host_key(shown: paramiko.PKey, identity: Identity) -> None:
+    pinned = identity.host_public.split()[1]
+    if shown.get_base64() != pinned:
+        raise GuestError(
+            "The machine behind the forwarded port is not ours: it shows an unknown SSH host key",
+            code="host-key-mismatch",
+            details=f"expected ssh-ed25519 {pinned}\nreceived {shown.get_name()} {shown.get_base64()}",
+            hint="Another program has taken the port. Run `ebpf-dev down` and `ebpf-dev up` for a new one.",
+        )
+
+
+def _connection_error(exc: Exception, endpoint: Endpoint) -> GuestError:
+    import paramiko
+
+    if isinstance(exc, GuestError):
+        return exc
+    if isinstance(exc, paramiko.AuthenticationException):
+        return GuestError(
+            "The guest refused our SSH key",
+            code="guest-refused",
+            details=str(exc),
+            hint="Its /root/.ssh/authorized_keys was changed. `ebpf-dev delete` and `up` make a fresh one.",
+        )
+    if isinstance(exc, paramiko.ssh_exception.IncompatiblePeer):
+        return GuestError(
+            "The machine behind the forwarded port is not ours: it has no ed25519 SSH host key",
+            code="host-key-mismatch",
+            details=str(exc),
+            hint="Another program has taken the port. Run `ebpf-dev down` and `ebpf-dev up` for a new one.",
+        )
+    return GuestError(
+        "The guest does not answer over SSH",
+        code="guest-unreachable",
+        details=f"{endpoint.host}:{endpoint.port}: {exc or type(exc).__name__}",
+        hint=_LOST,
+    )
+
+
+class SSHGuest:
+    """The ``Guest`` of ``base.py`` over one Paramiko transport; use it as a context manager."""
+
+    def __init__(self, transport: paramiko.Transport) -> None:
+        self._transport = transport
+
+    def __enter__(self) -> SSHGuest:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def run(
+        self, argv: Sequence[str], *, input: bytes = b"", timeout: float = 60.0, check: bool = True
+    ) -> CommandResult:
+        out: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
+        with self._session(argv) as channel:
+            feeder = _start(_feed, channel, input)
+            for name, chunk in _chunks(channel, argv, timeout, threading.Event()):
+                out[name].append(chunk)
+            feeder.join(timeout=5)
+            status = _exit_status(channel)
+        stdout, stderr = (b"".join(out[name]).decode(errors="replace") for name in ("stdout", "stderr"))
+        result = CommandResult(tuple(argv), status, stdout, stderr)
+        if check and not result.ok:
+            raise GuestError(
+                f"`{argv[0]}` failed in the guest with status {status}",
+                code="guest-command-failed",
+                details=(stderr or stdout).strip(),
+                hint=f"The command was: {quote_command(argv)[:300]}",
+            )
+        return result
+
+    def stream(
+        self,
+        argv: Sequence[str],
+        on_line: OnLine,
+        *,
+        timeout: float | None = None,
+        stop: threading.Event | None = None,
+    ) -> int:
+        rest = {"stdout": b"", "stderr": b""}
+        with self._session(argv) as channel:
+            for name, chunk in _chunks(channel, argv, timeout, stop or threading.Event()):
+                *lines, rest[name] = (rest[name] + chunk).split(b"\n")
+                for line in lines:
+                    on_line(name, line.decode(errors="replace"))
+            for name, line in rest.items():
+                if line:
+                    on_line(name, line.decode(errors="replace"))
+            return _exit_status(channel)
+
+    def put(self, source: Path | bytes, target: str, mode: int = 0o644) -> None:
+        data = source if isinstance(source, bytes) else source.read_bytes()
+        # A name beside the target and one rename: a reader sees the old file or the whole new one.
+        script = 'umask 077; cat > "$1.part" && chmod "$2" "$1.part" && mv -f "$1.part" "$1"'
+        self.run(["sh", "-c", script, "put", target, f"{mode:o}"], input=data, timeout=600)
+
+    def get(self, source: str, target: Path) -> None:
+        with self._lost_as_error(), self._transport_sftp() as sftp:
+            partial = target.with_name(f".{target.name}.part")
+            sftp.get(source, str(partial))
+            partial.replace(target)
+
+    def _transport_sftp(self) -> Any:
+        import paramiko
+
+        return paramiko.SFTPClient.from_transport(self._transport)
+
+    @contextlib.contextmanager
+    def _session(self, argv: Sequence[str]) -> Iterator[paramiko.Channel]:
+        with self._lost_as_error():
+            channel = self._transport.open_session(timeout=30)
+            try:
+                channel.exec_command(quote_command(argv))
+                yield channel
+            finally:
+                channel.close()
+
+    @contextlib.contextmanager
+    def _lost_as_error(self) -> Iterator[None]:
+        import paramiko
+
+        try:
+            yield
+        except (OSError, EOFError, paramiko.SSHException) as exc:
+            raise GuestError(
+                "The connection to the guest was lost",
+                code="guest-lost",
+                details=str(exc) or type(exc).__name__,
+                hint=_LOST,
+            ) from exc
+
+
+def _start(function: Any, *args: Any) -> threading.Thread:
+    thread = threading.Thread(target=function, args=args, daemon=True)
+    thread.start()
+    return thread
+
+
+def _feed(channel: paramiko.Channel, data: bytes) -> None:
+    # A command that does not read its input closes the channel under us: its status tells the story.
+    with contextlib.suppress(OSError):
+        channel.sendall(data)
+        channel.shutdown_write()
+
+
+def _chunks(
+    channel: paramiko.Channel, argv: Sequence[str], timeout: float | None, stop: threading.Event
+) -> Iterator[tuple[str, bytes]]:
+    """Both outputs as they come, drained by a thread each so that neither can block the command."""
+    arrived: queue.Queue[tuple[str, bytes]] = queue.Queue(maxsize=256)
+    for name, receive in (("stdout", channel.recv), ("stderr", channel.recv_stderr)):
+        _start(_drain, name, receive, arrived)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    open_streams, stdin_open = 2, True
+    while open_streams:
+        if stdin_open and stop.is_set():
+            stdin_open = False
+            channel.shutdown_write()
+        if deadline is not None and time.monotonic() > deadline:
+            raise GuestError(
+                f"`{argv[0]}` did not finish in the guest within {timeout:.0f} s",
+                code="guest-timeout",
+                hint=f"The command was: {quote_command(argv)[:300]}",
+            )
+        try:
+            name, chunk = arrived.get(timeout=0.1)
+        except queue.Empty:
+            continue
+        if chunk:
+            yield name, chunk
+        else:
+            open_streams -= 1
+
+
+def _drain(name: str, receive: Any, arrived: queue.Queue[tuple[str, bytes]]) -> None:
+    chunk = b"?"
+    while chunk:
+        try:
+            chunk = receive(_CHUNK)
+        except OSError:
+            chunk = b""
+        arrived.put((name, chunk))
+
+
+def _exit_status(channel: paramiko.Channel) -> int:
+    status = channel.recv_exit_status()
+    # -1 is Paramiko's "no status was ever sent": a signal's death leaves the transport alive, a lost
+    # connection does not.
+    if status == -1 and not channel.get_transport().is_active():
+        raise EOFError("the guest went away before the command ended")
+    return 128 if status == -1 else status

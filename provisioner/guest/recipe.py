@@ -1,0 +1,140 @@
+"""What provisioning makes of a bare guest: toolchain, matching kernel headers, vmlinux.h and the runner."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioner.core.errors import GuestError
+from provisioner.core.reporter import Reporter
+from provisioner.core.resources import runner_sources
+from provisioner.guest import apt
+from provisioner.guest.base import Guest
+
+#: Where everything of ours lives in the guest; one directory, so that it is easy to look at and to remove.
+HOME = "/var/lib/ebpf-dev"
+#: Raised when provisioning itself changes in a way that its packages do not show.
+RECIPE_VERSION = 1
+
+# The newest kernel that is whole: image, modules and headers. Anything else is a pair that cannot build.
+_FIND_PAIR = """
+for build in /lib/modules/*/build/Makefile; do
+    release=${build#/lib/modules/}; release=${release%/build/Makefile}
+    [ -e "/boot/vmlinuz-$release" ] && [ -e "/boot/initrd.img-$release" ] && echo "$release"
+done | sort -V | tail -n 1
+"""
+_WRITE_VMLINUX = """
+set -e
+dir="$1/vmlinux/$(uname -r)"
+[ -s "$dir/vmlinux.h" ] && exit 0
+mkdir -p "$dir"
+bpftool btf dump file /sys/kernel/btf/vmlinux format c > "$dir/vmlinux.h.part"
+mv "$dir/vmlinux.h.part" "$dir/vmlinux.h"
+"""
+_BUILD_RUNNER = """
+set -e
+[ -x "$1" ] && exit 0
+new="$1.new"
+rm -rf "$new.d"; mkdir -p "$new.d"
+tar -x -C "$new.d"
+make -s -C "$new.d"
+mv "$new.d/runner" "$1"
+rm -rf "$new.d"
+"""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The packages to install: ``kernel`` (image and headers of one series), ``toolchain`` and the user's."""
+
+    kernel: tuple[str, ...]
+    toolchain: tuple[str, ...]
+    extra: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Part of a golden's key. The runner is left out: a newer one is built when first needed."""
+        text = "\n".join((str(RECIPE_VERSION), *self.kernel, "", *self.toolchain, "", *sorted(self.extra)))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def provision(guest: Guest, recipe: Recipe, reporter: Reporter) -> str:
+    """Carry the recipe out and return the kernel release that an instance must boot.
+
+    Safe to repeat after an interruption anywhere. Raises GuestError ("mirror-unreachable", "apt-failed",
+    "headers-missing", "runner-build-failed").
+    """
+    apt.update(guest, reporter)
+    apt.install(guest, (*recipe.kernel, *recipe.toolchain), reporter, "Installing headers and toolchain")
+    if recipe.extra:
+        apt.install(guest, recipe.extra, reporter, f"Installing {', '.join(recipe.extra)}")
+    release = find_kernel_pair(guest)
+    with reporter.step("Building the runner"):
+        ensure_runner(guest)
+    apt.clean(guest)
+    return release
+
+
+def find_kernel_pair(guest: Guest) -> str:
+    """The newest release whose image and headers are both there; raises GuestError("headers-missing")."""
+    release = guest.run(["sh", "-c", _FIND_PAIR]).stdout.strip()
+    if not release:
+        found = guest.run(
+            ["sh", "-c", "uname -r; ls -d /lib/modules/* /usr/src/* /boot/vmlinuz*"], check=False
+        )
+        raise GuestError(
+            "The guest has no kernel with matching headers",
+            code="headers-missing",
+            details=found.stdout.strip(),
+            hint="Its mirror may be in the middle of an update: try `ebpf-dev up` again in an hour.",
+        )
+    return release
+
+
+def ensure_vmlinux(guest: Guest) -> None:
+    """Make vmlinux.h from the running kernel's own BTF unless it is there."""
+    guest.run(["sh", "-c", _WRITE_VMLINUX, "vmlinux", HOME], timeout=120)
+
+
+def runner_path(sources: Sequence[Path] | None = None) -> str:
+    """Where the runner built from these sources is in the guest; its name changes with its content."""
+    digest = hashlib.sha256()
+    for path in sources or runner_sources():
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return f"{HOME}/runner-{digest.hexdigest()[:12]}"
+
+
+def ensure_runner(guest: Guest) -> str:
+    """Build the runner in the guest unless this very one is there, and return its path."""
+    sources = runner_sources()
+    path = runner_path(sources)
+    files = {source.name: source for source in sources}
+    guest.run(["mkdir", "-p", HOME])
+    built = guest.run(
+        ["sh", "-c", _BUILD_RUNNER, "runner", path], input=make_tar(files), timeout=300, check=False
+    )
+    if not built.ok:
+        raise GuestError(
+            "The runner did not build in the guest",
+            code="runner-build-failed",
+            details=(built.stderr or built.stdout).strip()[-4000:],
+            hint="This is a fault of ebpf-dev, or a package was removed from the guest: "
+            "`ebpf-dev delete` and `ebpf-dev up` make a fresh one.",
+        )
+    return path
+
+
+def make_tar(files: Mapping[str, Path | bytes]) -> bytes:
+    """A tar archive of ``files`` (name in the archive -> content), to be fed to ``tar -x`` in the guest."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for name, content in sorted(files.items()):
+            data = content if isinstance(content, bytes) else content.read_bytes()
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(data), 0o644
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()

@@ -1,0 +1,217 @@
+#include "events.h"
+
+#include <bpf/btf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "btf_json.h"
+#include "event_type.h"
+#include "message.h"
+
+#define PERF_PAGES 64			/* a CPU; must be a power of two */
+#define DEFAULT_RING_BYTES (256 * 1024) /* for maps whose own loader would set the size */
+#define KNOWN_SIZES 8
+#define MAX_MAPS 32
+#define RECORDS_AT_ONCE 4096 /* then the main loop has a look at its signals and its clock */
+
+/* What the records of one length are. */
+struct record_type {
+	size_t size;
+	__u32 type_id; /* 0: unknown */
+	bool guessed;
+	char name[128];
+};
+
+struct event_map {
+	const char *name;
+	const struct btf *btf;
+	__u32 declared; /* the struct that the map itself names, or 0 */
+	bool perf;
+	struct perf_buffer *buffer;
+	struct record_type known[KNOWN_SIZES];
+	size_t known_count;
+};
+
+static struct ring_buffer *rings;
+static struct event_map *maps[MAX_MAPS];
+static size_t map_count;
+static size_t records;
+
+static bool is_ring(const struct bpf_map *map)
+{
+	return bpf_map__type(map) == BPF_MAP_TYPE_RINGBUF;
+}
+
+static bool is_perf(const struct bpf_map *map)
+{
+	return bpf_map__type(map) == BPF_MAP_TYPE_PERF_EVENT_ARRAY;
+}
+
+void events_prepare_map(struct bpf_map *map)
+{
+	if (is_ring(map)) {
+		bpf_map__set_key_size(map, 0);
+		bpf_map__set_value_size(map, 0);
+		if (!bpf_map__max_entries(map))
+			bpf_map__set_max_entries(map, DEFAULT_RING_BYTES);
+	} else if (is_perf(map)) {
+		bpf_map__set_key_size(map, sizeof(__u32));
+		bpf_map__set_value_size(map, sizeof(__u32));
+	}
+}
+
+static void identify(const struct event_map *map, struct record_type *record)
+{
+	if (map->declared)
+		record->type_id = map->declared;
+	else if (map->btf)
+		record->type_id = event_type_by_size(map->btf, record->size, map->perf, &record->guessed);
+	if (record->type_id)
+		btf_type_name(map->btf, record->type_id, record->name, sizeof(record->name));
+}
+
+static const struct record_type *record_type(struct event_map *map, size_t size)
+{
+	static struct record_type uncached;
+	struct record_type *record = &uncached;
+
+	for (size_t i = 0; i < map->known_count; i++)
+		if (map->known[i].size == size)
+			return &map->known[i];
+	if (map->known_count < KNOWN_SIZES)
+		record = &map->known[map->known_count++];
+	*record = (struct record_type){ .size = size };
+	identify(map, record);
+	return record;
+}
+
+static void put_rest(struct json *json, const struct event_map *map, __u32 type_id, const unsigned char *data,
+		     size_t size)
+{
+	size_t known = btf__type_by_id(map->btf, type_id)->size;
+
+	if (size <= known || btf_is_flexible(map->btf, type_id) || (map->perf && size - known < 8))
+		return;
+	json_key(json, "rest");
+	json_hex(json, data + known, size - known);
+}
+
+static void put_record(struct json *json, struct event_map *map, const void *data, size_t size)
+{
+	const struct record_type *record = record_type(map, size);
+	struct btf_bytes bytes = { map->btf, data, size, 1, 0 };
+
+	if (!record->type_id) {
+		json_key(json, "hex");
+		json_hex(json, data, size);
+		return;
+	}
+	json_put_string(json, "struct", record->name);
+	if (record->guessed)
+		json_put_bool(json, "guessed", true);
+	json_key(json, "fields");
+	btf_json_value(json, &bytes, record->type_id, 0);
+	put_rest(json, map, record->type_id, data, size);
+}
+
+static int on_ring_record(void *context, void *data, size_t size)
+{
+	struct event_map *map = context;
+	struct json *json = message_begin("event");
+
+	json_put_string(json, "map", map->name);
+	put_record(json, map, data, size);
+	message_end();
+	return ++records % RECORDS_AT_ONCE ? 0 : -EAGAIN;
+}
+
+static void on_perf_record(void *context, int cpu, void *data, __u32 size)
+{
+	(void)cpu;
+	on_ring_record(context, data, size);
+}
+
+static void on_perf_lost(void *context, int cpu, __u64 count)
+{
+	struct event_map *map = context;
+	struct json *json = message_begin("lost");
+
+	(void)cpu;
+	json_put_string(json, "source", map->name);
+	json_put_unsigned(json, "count", count);
+	message_end();
+}
+
+static int open_ring(struct bpf_map *bpf, struct event_map *map)
+{
+	if (rings)
+		return ring_buffer__add(rings, bpf_map__fd(bpf), on_ring_record, map);
+	rings = ring_buffer__new(bpf_map__fd(bpf), on_ring_record, map, NULL);
+	return rings ? 0 : -errno;
+}
+
+static int open_perf(struct bpf_map *bpf, struct event_map *map)
+{
+	map->perf = true;
+	map->buffer = perf_buffer__new(bpf_map__fd(bpf), PERF_PAGES, on_perf_record, on_perf_lost, map, NULL);
+	return map->buffer ? 0 : -errno;
+}
+
+static void open_map(const struct btf *btf, struct bpf_map *bpf)
+{
+	struct event_map *map = calloc(1, sizeof(*map));
+	int error;
+
+	if (!map)
+		return;
+	map->name = bpf_map__name(bpf);
+	map->btf = btf;
+	map->declared = btf ? event_type_struct(btf, bpf_map__btf_value_type_id(bpf)) : 0;
+	maps[map_count++] = map;
+	error = is_ring(bpf) ? open_ring(bpf, map) : open_perf(bpf, map);
+	if (error)
+		message_log("warning", "cannot read the records of map %s: %s", map->name, strerror(-error));
+}
+
+void events_open(struct run *run)
+{
+	const struct btf *btf = bpf_object__btf(run->object);
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, run->object)
+		if ((is_ring(map) || is_perf(map)) && map_count < MAX_MAPS)
+			open_map(btf, map);
+}
+
+size_t events_descriptors(int *descriptors, size_t limit)
+{
+	size_t count = 0;
+
+	if (rings && count < limit)
+		descriptors[count++] = ring_buffer__epoll_fd(rings);
+	for (size_t i = 0; i < map_count && count < limit; i++)
+		if (maps[i]->buffer)
+			descriptors[count++] = perf_buffer__epoll_fd(maps[i]->buffer);
+	return count;
+}
+
+void events_consume(void)
+{
+	if (rings)
+		ring_buffer__consume(rings);
+	for (size_t i = 0; i < map_count; i++)
+		if (maps[i]->buffer)
+			perf_buffer__consume(maps[i]->buffer);
+}
+
+void events_close(void)
+{
+	ring_buffer__free(rings);
+	rings = NULL;
+	for (size_t i = 0; i < map_count; i++) {
+		perf_buffer__free(maps[i]->buffer);
+		free(maps[i]);
+	}
+	map_count = 0;
+}

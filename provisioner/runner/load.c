@@ -1,0 +1,316 @@
+#include "load.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/bpf.h>
+
+#include "events.h"
+#include "libbpf_log.h"
+#include "message.h"
+#include "targets.h"
+#include "verifier_log.h"
+
+void program_set(struct program *program, enum program_state state, const char *format, ...)
+{
+	va_list arguments;
+
+	program->state = state;
+	va_start(arguments, format);
+	vsnprintf(program->reason, sizeof(program->reason), format, arguments);
+	va_end(arguments);
+}
+
+bool section_under(const char *section, const char *prefix)
+{
+	size_t length = strlen(prefix);
+
+	return !strncmp(section, prefix, length) && (!section[length] || strchr("/.", section[length]));
+}
+
+/* What older code and other loaders call their sections, which libbpf gives no type. */
+static const struct {
+	const char *prefix;
+	enum bpf_prog_type type;
+} OLD_SECTIONS[] = {
+	{ "xdp", BPF_PROG_TYPE_XDP },
+	{ "classifier", BPF_PROG_TYPE_SCHED_CLS },
+	{ "action", BPF_PROG_TYPE_SCHED_CLS },
+	{ "tc", BPF_PROG_TYPE_SCHED_CLS },
+	{ "socket", BPF_PROG_TYPE_SOCKET_FILTER },
+};
+
+static void infer_type(struct bpf_program *program)
+{
+	const char *section = bpf_program__section_name(program);
+
+	if (bpf_program__type(program) != BPF_PROG_TYPE_UNSPEC)
+		return;
+	for (size_t i = 0; i < sizeof(OLD_SECTIONS) / sizeof(OLD_SECTIONS[0]); i++) {
+		if (!strncmp(section, OLD_SECTIONS[i].prefix, strlen(OLD_SECTIONS[i].prefix))) {
+			bpf_program__set_type(program, OLD_SECTIONS[i].type);
+			return;
+		}
+	}
+}
+
+/* Both program types take the same code, but only classifiers can be attached by themselves. */
+static void turn_action_into_classifier(struct bpf_program *program)
+{
+	if (bpf_program__type(program) == BPF_PROG_TYPE_SCHED_ACT)
+		bpf_program__set_type(program, BPF_PROG_TYPE_SCHED_CLS);
+}
+
+static bool is_chosen(const struct options *options, const char *name)
+{
+	for (size_t i = 0; i < options->program_count; i++)
+		if (!strcmp(options->programs[i], name))
+			return true;
+	return false;
+}
+
+static void select_program(const struct options *options, struct program *program)
+{
+	if (options->program_count && !is_chosen(options, program->name))
+		program_set(program, PROGRAM_SKIPPED, "not chosen by --prog");
+	else if (!options->program_count && !bpf_program__autoload(program->bpf))
+		program_set(program, PROGRAM_SKIPPED, "its section asks to leave it off: SEC(\"?%s\")",
+			    program->section);
+	else if (bpf_program__type(program->bpf) == BPF_PROG_TYPE_UNSPEC)
+		program_set(program, PROGRAM_SKIPPED, "section \"%s\" names no known program type",
+			    program->section);
+}
+
+static void prepare_program(const struct options *options, struct program *program, bool first_time)
+{
+	infer_type(program->bpf);
+	turn_action_into_classifier(program->bpf);
+	program->name = bpf_program__name(program->bpf);
+	program->section = bpf_program__section_name(program->bpf);
+	program->type = bpf_program__type(program->bpf);
+	if (first_time)
+		select_program(options, program);
+	bpf_program__set_autoload(program->bpf, program->state == PROGRAM_PENDING);
+	if (!program->log)
+		program->log = malloc(VERIFIER_LOG_BYTES);
+	if (program->log) {
+		program->log[0] = '\0';
+		bpf_program__set_log_buf(program->bpf, program->log, VERIFIER_LOG_BYTES);
+	}
+}
+
+static size_t count_programs(const struct bpf_object *object)
+{
+	struct bpf_program *program;
+	size_t count = 0;
+
+	bpf_object__for_each_program(program, object)
+		count++;
+	return count;
+}
+
+static void prepare_programs(struct run *run)
+{
+	bool first_time = !run->programs;
+	struct bpf_program *bpf;
+	size_t i = 0;
+
+	if (first_time) {
+		run->program_count = count_programs(run->object);
+		run->programs = calloc(run->program_count + 1, sizeof(*run->programs));
+	}
+	bpf_object__for_each_program(bpf, run->object) {
+		struct program *program = &run->programs[i++];
+
+		program->bpf = bpf;
+		program->link_fd = program->verdicts_fd = program->verdicts_link_fd = -1;
+		prepare_program(&run->options, program, first_time);
+	}
+}
+
+static void prepare_maps(struct run *run)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, run->object) {
+		bpf_map__set_pin_path(map, NULL); /* LIBBPF_PIN_BY_NAME would outlive us */
+		events_prepare_map(map);
+	}
+}
+
+static int open_object(struct run *run)
+{
+	/* A fixed name without a dot, so that what follows the dot of ".bss" and the like is the section. */
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "ebpf_dev");
+
+	run->object = bpf_object__open_file(run->options.object, &opts);
+	if (!run->object)
+		return -errno;
+	prepare_programs(run);
+	prepare_maps(run);
+	return 0;
+}
+
+static const char *open_hint(const char *warnings)
+{
+	if (strstr(warnings, "legacy map definitions"))
+		return "Define the map in section \".maps\" with __uint(type, ...), __type(key, ...), __type(value, ...).";
+	if (strstr(warnings, "not a valid BPF ELF") || strstr(warnings, "failed to open"))
+		return "Compile the program with clang -g -O2 -target bpf -c.";
+	return "";
+}
+
+static int report_open_failure(const struct options *options, int error)
+{
+	char brief[300];
+
+	snprintf(brief, sizeof(brief), "libbpf cannot open %s: %s", options->object, strerror(-error));
+	message_error(&(struct error_report){
+		.code = "open-failed",
+		.brief = brief,
+		.details = libbpf_log_text(),
+		.hint = open_hint(libbpf_log_text()),
+	});
+	return EXIT_LOAD;
+}
+
+static const char *load_hint(int error, const char *warnings)
+{
+	if (strstr(warnings, "extern") && strstr(warnings, "BTF"))
+		return "An extern function or variable is not in this kernel; helpers come from <bpf/bpf_helpers.h>.";
+	if (strstr(warnings, "failed to create"))
+		return "Look at the map's type, max_entries, key and value sizes.";
+	if (error == -EPERM)
+		return "The kernel did not allow it; is the runner root, and is the kernel not locked down?";
+	return "";
+}
+
+static int report_load_failure(const struct run *run, int error)
+{
+	const char *details = *libbpf_log_text() ? libbpf_log_text() : strerror(-error);
+	char brief[200];
+
+	for (size_t i = 0; i < run->program_count; i++) {
+		if (run->programs[i].log && run->programs[i].log[0]) {
+			program_set(&run->programs[i], PROGRAM_FAILED, "refused by the verifier");
+			verifier_report(&run->options, &run->programs[i]);
+			return EXIT_LOAD;
+		}
+	}
+	snprintf(brief, sizeof(brief), "the object could not be loaded: %s", strerror(-error));
+	message_error(&(struct error_report){
+		.code = "load-failed",
+		.brief = brief,
+		.details = details,
+		.hint = load_hint(error, details),
+	});
+	return EXIT_LOAD;
+}
+
+static int report_unknown_choice(const struct run *run, const char *name)
+{
+	char brief[200];
+	char details[1024] = "The object holds:";
+
+	for (size_t i = 0; i < run->program_count; i++) {
+		size_t used = strlen(details);
+
+		snprintf(details + used, sizeof(details) - used, " %s", run->programs[i].name);
+	}
+	snprintf(brief, sizeof(brief), "the object has no program %s", name);
+	message_error(&(struct error_report){
+		.code = "open-failed",
+		.brief = brief,
+		.details = details,
+		.hint = "--prog takes the name of the C function.",
+	});
+	return EXIT_LOAD;
+}
+
+static int check_choices(const struct run *run)
+{
+	for (size_t i = 0; i < run->options.program_count; i++) {
+		const char *name = run->options.programs[i];
+
+		if (!bpf_object__find_program_by_name(run->object, name))
+			return report_unknown_choice(run, name);
+	}
+	return EXIT_OK;
+}
+
+static bool has_pending(const struct run *run)
+{
+	for (size_t i = 0; i < run->program_count; i++)
+		if (run->programs[i].state == PROGRAM_PENDING)
+			return true;
+	return false;
+}
+
+/* A first try without looking at targets costs nothing when all are there, which is the normal case. */
+static int try_loading(struct run *run)
+{
+	int error = bpf_object__load(run->object);
+
+	while (error && skip_absent_targets(run) && has_pending(run)) {
+		libbpf_log_clear();
+		bpf_object__close(run->object);
+		error = open_object(run);
+		if (!error)
+			error = bpf_object__load(run->object);
+	}
+	return error;
+}
+
+int load_object(struct run *run)
+{
+	int error = open_object(run);
+	int status;
+
+	if (error)
+		return report_open_failure(&run->options, error);
+	status = check_choices(run);
+	if (status)
+		return status;
+	error = try_loading(run);
+	if (error)
+		return report_load_failure(run, error);
+	for (size_t i = 0; i < run->program_count; i++) {
+		free(run->programs[i].log);
+		run->programs[i].log = NULL;
+	}
+	libbpf_log_forward();
+	return EXIT_OK;
+}
+
+void unload_object(struct run *run)
+{
+	for (size_t i = 0; i < run->program_count; i++)
+		free(run->programs[i].log);
+	free(run->programs);
+	bpf_object__close(run->object);
+	run->programs = NULL;
+	run->program_count = 0;
+	run->object = NULL;
+}
+
+static bool is_print_call(const struct bpf_insn *insn)
+{
+	return insn->code == (BPF_JMP | BPF_CALL) && insn->src_reg == 0 &&
+	       (insn->imm == BPF_FUNC_trace_printk || insn->imm == BPF_FUNC_trace_vprintk);
+}
+
+bool object_prints(const struct run *run)
+{
+	for (size_t i = 0; i < run->program_count; i++) {
+		const struct bpf_insn *insns = bpf_program__insns(run->programs[i].bpf);
+		size_t count = bpf_program__insn_cnt(run->programs[i].bpf);
+
+		for (size_t at = 0; insns && at < count; at++)
+			if (is_print_call(&insns[at]))
+				return true;
+	}
+	return false;
+}

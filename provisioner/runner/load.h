@@ -1,0 +1,14 @@
+/* From an object file to programs in the kernel. */
+#ifndef RUNNER_LOAD_H
+#define RUNNER_LOAD_H
+
+#include "run.h"
+
+/* Fills run->object and run->programs. Returns an exit status; a failure has been reported. */
+int load_object(struct run *run);
+void unload_object(struct run *run);
+
+/* Whether a loaded program calls bpf_trace_printk or bpf_trace_vprintk. */
+bool object_prints(const struct run *run);
+
+#endif

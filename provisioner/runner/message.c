@@ -1,0 +1,105 @@
+#include "message.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "util.h"
+
+/* Long enough to gather a burst, too short for a person to notice. */
+#define FLUSH_AFTER_SECONDS 0.020
+#define FLUSH_AT_BYTES (64 * 1024)
+
+static struct json output;
+static double waiting_since;
+static bool broken;
+
+struct json *message_begin(const char *type)
+{
+	if (!output.size)
+		waiting_since = seconds_now();
+	output.comma = false;
+	json_open(&output, '{');
+	json_put_string(&output, "type", type);
+	return &output;
+}
+
+void message_end(void)
+{
+	json_close(&output, '}');
+	json_raw(&output, "\n", 1);
+	if (output.size >= FLUSH_AT_BYTES)
+		messages_flush();
+}
+
+void messages_flush(void)
+{
+	size_t written = 0;
+
+	while (written < output.size && !broken) {
+		ssize_t n = write(STDOUT_FILENO, output.text + written, output.size - written);
+
+		if (n >= 0)
+			written += n;
+		else if (errno != EINTR)
+			broken = true;
+	}
+	output.size = 0;
+}
+
+int messages_due_ms(void)
+{
+	double left;
+
+	if (!output.size)
+		return -1;
+	left = waiting_since + FLUSH_AFTER_SECONDS - seconds_now();
+	return left > 0 ? (int)(left * 1000) + 1 : 0;
+}
+
+bool messages_broken(void)
+{
+	return broken;
+}
+
+void message_log(const char *level, const char *format, ...)
+{
+	struct json *json = message_begin("log");
+	char text[2048];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	json_put_string(json, "level", level);
+	json_put_string(json, "text", text);
+	message_end();
+}
+
+void message_stage(const char *name, bool ok, double seconds)
+{
+	struct json *json = message_begin("stage");
+
+	json_put_string(json, "name", name);
+	json_put_bool(json, "ok", ok);
+	json_put_double(json, "seconds", seconds);
+	message_end();
+}
+
+void message_error(const struct error_report *error)
+{
+	struct json *json = message_begin("error");
+
+	json_put_string(json, "code", error->code);
+	json_put_string(json, "brief", error->brief);
+	json_put_string(json, "details", error->details ? error->details : "");
+	json_put_string(json, "hint", error->hint ? error->hint : "");
+	if (error->program)
+		json_put_string(json, "program", error->program);
+	if (error->file) {
+		json_put_string(json, "file", error->file);
+		json_put_unsigned(json, "line", error->line);
+	}
+	message_end();
+}

@@ -1,0 +1,61 @@
+/*
+ * What the runner says: JSON lines on stdout, one message an object, its kind in "type". Numbers are JSON numbers
+ * (64-bit integers are exact), text is valid UTF-8. Fields marked ? may be absent or null; readers ignore fields and
+ * types they do not know.
+ *
+ *   stage     name: load|attach|run, ok, seconds           when the stage has ended
+ *   program   name, section, program_type, state: attached|skipped|failed, target?, reason?
+ *             after the attach stage, one for each program of the object; after the run again for those attached, then
+ *             with run_count, run_time_ns and for xdp and tc verdicts?: {"XDP_PASS": 37}; the later one replaces
+ *             the earlier
+ *   testbed   device, addresses: [..], peer_addresses: [..]  the veth pair, when one was made
+ *   printk    text, comm?, pid?, cpu?, time?                 one line of bpf_printk; time is seconds since boot
+ *   event     map, struct?, fields? or hex, guessed?, rest?  one record of a ring or perf buffer. fields is decoded by
+ *             BTF as struct; guessed is true when only its length pointed to the struct; rest is the hex of bytes
+ *             behind it
+ *   lost      source, count                                  records dropped by a perf buffer (its map's name) or by
+ *             the trace buffer ("printk")
+ *   trigger   command, text? or status?                      one line of its output, or its end
+ *   iterator  program, text or hex, truncated?               all it wrote; truncated counts bytes left out
+ *   map       name, map_type, entries: [{key, value}], truncated?, zeros?   at the end, decoded by BTF. For .bss, .data
+ *             and .rodata the keys are variable names. Per-CPU integers are sums. truncated counts entries left out
+ *             beyond 256, zeros counts all-zero entries of large arrays left out
+ *   verifier  program, path                                  the whole verifier log of a refused program is in this file
+ *   log       level: warning|note, text                      libbpf's warnings, and notes of the runner itself
+ *   error     code, brief, details, hint, program?, file?, line?   code is open-failed, load-failed, verifier-rejected,
+ *             attach-failed or runner-failed; details and hint may be empty; file and line are the C source as the
+ *             verifier log names it
+ *   done      status, reason: time|signal|stdin|finished|error    always the last; status is the exit status
+ */
+#ifndef RUNNER_MESSAGE_H
+#define RUNNER_MESSAGE_H
+
+#include <stdbool.h>
+
+#include "json.h"
+
+/* Between the two, the caller adds the message's fields to the object. */
+struct json *message_begin(const char *type);
+void message_end(void);
+
+/* Written at once only when much is waiting: a flood of small messages must not become a flood of small writes. */
+void messages_flush(void);
+int messages_due_ms(void);	/* until a flush is due, -1 when nothing waits */
+bool messages_broken(void);	/* nobody reads stdout any more */
+
+void message_log(const char *level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void message_stage(const char *name, bool ok, double seconds);
+
+struct error_report {
+	const char *code;
+	const char *brief;
+	const char *details;
+	const char *hint;
+	const char *program;
+	const char *file;
+	unsigned int line;
+};
+
+void message_error(const struct error_report *error);
+
+#endif

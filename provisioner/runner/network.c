@@ -1,0 +1,147 @@
+#include "network.h"
+
+#include <errno.h>
+#include <linux/if_link.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "message.h"
+
+/* What clsact leaves on a device when its owner dies, unlike links. */
+static struct filter {
+	struct bpf_tc_hook hook;
+	struct bpf_tc_opts opts;
+} filters[64];
+static size_t filter_count;
+static bool made_clsact;
+
+static const char *device_name(const struct run *run)
+{
+	static char name[IF_NAMESIZE];
+
+	return if_indextoname(run->device_index, name) ? name : "?";
+}
+
+static bool xdp_taken(const struct run *run)
+{
+	for (size_t i = 0; i < run->program_count; i++)
+		if (run->programs[i].type == BPF_PROG_TYPE_XDP && run->programs[i].state == PROGRAM_ATTACHED)
+			return true;
+	return false;
+}
+
+static int attach_generic_xdp(struct run *run, struct program *program)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = XDP_FLAGS_SKB_MODE);
+
+	program->link_fd = bpf_link_create(bpf_program__fd(program->bpf), run->device_index, BPF_XDP, &opts);
+	if (program->link_fd < 0)
+		return program->link_fd;
+	message_log("note", "%s: the driver of %s does not take it, attached in generic mode", program->name,
+		    device_name(run));
+	return 0;
+}
+
+int attach_xdp(struct run *run, struct program *program)
+{
+	snprintf(program->target, sizeof(program->target), "%s", device_name(run));
+	if (xdp_taken(run)) {
+		program_set(program, PROGRAM_SKIPPED,
+			    "a device takes one XDP program, and another is attached; --prog %s chooses this one",
+			    program->name);
+		return 0;
+	}
+	program->link = bpf_program__attach_xdp(program->bpf, run->device_index);
+	return program->link ? 0 : attach_generic_xdp(run, program);
+}
+
+static bool names_egress(const struct program *program)
+{
+	return strstr(program->section, "egress") || strstr(program->name, "egress");
+}
+
+static void set_direction(const struct run *run, struct program *program)
+{
+	snprintf(program->target, sizeof(program->target), "%s %s", device_name(run),
+		 names_egress(program) ? "egress" : "ingress");
+}
+
+#if HAVE_LIBBPF(1, 3)
+int attach_tcx(struct run *run, struct program *program)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts);
+	enum bpf_attach_type hook = names_egress(program) ? BPF_TCX_EGRESS : BPF_TCX_INGRESS;
+
+	set_direction(run, program);
+	program->link_fd = bpf_link_create(bpf_program__fd(program->bpf), run->device_index, hook, &opts);
+	return program->link_fd < 0 ? program->link_fd : 0;
+}
+#else
+int attach_tcx(struct run *run, struct program *program)
+{
+	return attach_tc(run, program);
+}
+#endif
+
+static int create_clsact(struct bpf_tc_hook *hook)
+{
+	int error = bpf_tc_hook_create(hook);
+
+	if (!error)
+		made_clsact = true;
+	return error == -EEXIST ? 0 : error;
+}
+
+static int attach_clsact(struct run *run, struct program *program)
+{
+	struct filter *filter = &filters[filter_count];
+	int error;
+
+	if (filter_count == sizeof(filters) / sizeof(filters[0]))
+		return -ENOSPC;
+	*filter = (struct filter){
+		.hook = { .sz = sizeof(filter->hook),
+			  .ifindex = run->device_index,
+			  .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS },
+		.opts = { .sz = sizeof(filter->opts), .prog_fd = bpf_program__fd(program->bpf) },
+	};
+	error = create_clsact(&filter->hook);
+	if (error)
+		return error;
+	filter->hook.attach_point = names_egress(program) ? BPF_TC_EGRESS : BPF_TC_INGRESS;
+	error = bpf_tc_attach(&filter->hook, &filter->opts);
+	if (!error)
+		filter_count++;
+	return error;
+}
+
+int attach_tc(struct run *run, struct program *program)
+{
+	set_direction(run, program);
+#if HAVE_LIBBPF(1, 3)
+	/* On a real device a link is safer, it goes away with us even when we are killed. */
+	if (!run->testbed && !attach_tcx(run, program))
+		return 0;
+#endif
+	return attach_clsact(run, program);
+}
+
+static void detach_filter(struct filter *filter)
+{
+	/* What attaching filled in would make detaching invalid. */
+	filter->opts.prog_fd = filter->opts.prog_id = filter->opts.flags = 0;
+	bpf_tc_detach(&filter->hook, &filter->opts);
+}
+
+void network_detach(void)
+{
+	for (size_t i = 0; i < filter_count; i++)
+		detach_filter(&filters[i]);
+	if (made_clsact) {
+		filters[0].hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
+		bpf_tc_hook_destroy(&filters[0].hook);
+	}
+	filter_count = 0;
+	made_clsact = false;
+}

@@ -1,0 +1,64 @@
+/* What every part of the runner shares: the options, the object and the state of its programs. */
+#ifndef RUNNER_RUN_H
+#define RUNNER_RUN_H
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* True when the headers we build against are of at least this libbpf release. */
+#define HAVE_LIBBPF(major, minor) \
+	(LIBBPF_MAJOR_VERSION > (major) || (LIBBPF_MAJOR_VERSION == (major) && LIBBPF_MINOR_VERSION >= (minor)))
+
+/* Exit statuses; those of load and attach are those of the tool itself. */
+enum { EXIT_OK = 0, EXIT_INTERNAL = 1, EXIT_USAGE = 2, EXIT_LOAD = 7, EXIT_ATTACH = 8 };
+
+struct options {
+	const char *object;
+	double seconds;		/* 0: until told to stop */
+	bool trace;		/* read the trace even when no program calls bpf_printk */
+	bool use_stdin;		/* the end of stdin asks us to stop */
+	bool verbose;		/* libbpf's own debug lines to stderr */
+	const char *device;	/* NULL: the testbed's */
+	const char *log_dir;
+	const char **programs;	/* only these; none given: all */
+	size_t program_count;
+	const char **triggers;
+	size_t trigger_count;
+};
+
+enum program_state { PROGRAM_PENDING, PROGRAM_ATTACHED, PROGRAM_SKIPPED, PROGRAM_FAILED };
+
+struct program {
+	struct bpf_program *bpf;
+	const char *name;
+	const char *section;
+	enum bpf_prog_type type;	/* as loaded */
+	enum program_state state;
+	bool absent;		/* its target is not in this kernel: the others may do without it */
+	char target[160];
+	char reason[320];
+	char *log;		/* the verifier's words when it refused the program */
+	struct bpf_link *link;
+	int link_fd;		/* a link made without libbpf, or -1 */
+	int verdicts_fd;	/* map of return values counted so far, or -1 */
+	int verdicts_link_fd;
+};
+
+struct run {
+	struct options options;
+	struct bpf_object *object;
+	struct program *programs;
+	size_t program_count;
+	struct testbed *testbed;	/* NULL when no program needs one */
+	int device_index;		/* where network programs attach */
+	int stats_fd;			/* keeps the kernel counting runs */
+};
+
+/* Where program messages get their words from. */
+void program_set(struct program *program, enum program_state state, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+bool section_under(const char *section, const char *prefix); /* "xdp" and "xdp/..", "xdp.frags", not "xdpx" */
+
+#endif

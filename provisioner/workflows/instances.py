@@ -1,0 +1,156 @@
+"""What every verb about an instance needs: its record, its backend, its machine, and a connection to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioner.backends.base import Backend, Endpoint, Machine, State, Status
+from provisioner.core.errors import EbpfDevError, GuestError, InstanceError, UsageError
+from provisioner.core.files import write_atomic
+from provisioner.core.names import check_instance_name
+from provisioner.core.paths import Paths
+from provisioner.core.reporter import Reporter
+from provisioner.core.store import InstanceRecord, Store
+from provisioner.core.templates import render
+from provisioner.guest.connection import USER, SSHGuest, connect
+from provisioner.guest.identity import HOST_KEY_ALIAS, Identity
+from provisioner.workflows.golden import find_golden
+
+DEFAULT_NAME = "default"
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A recorded instance together with what runs it."""
+
+    record: InstanceRecord
+    backend: Backend
+    machine: Machine
+    paths: Paths
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def ssh_config(self) -> Path:
+        return self.machine.directory / "ssh_config"
+
+    def status(self) -> Status:
+        return self.backend.status(self.machine)
+
+
+def make_backend(name: str, paths: Paths) -> Backend:
+    """The backend called ``name``; raises UsageError("unknown-backend")."""
+    if name == "qemu":
+        from provisioner.backends.qemu.backend import QemuBackend
+
+        return QemuBackend(paths.host_facts)
+    raise UsageError(
+        f"There is no backend named '{name}'", code="unknown-backend", hint="The only one so far is `qemu`."
+    )
+
+
+def open_instance(name: str, paths: Paths) -> Instance:
+    """The instance ``name``; raises UsageError("unknown-instance") or InstanceError about its record."""
+    check_instance_name(name)
+    return bind_instance(Store(paths).load(name), paths)
+
+
+def bind_instance(record: InstanceRecord, paths: Paths) -> Instance:
+    """Put a record together with its golden and its backend."""
+    golden = find_golden(paths, record.golden)
+    machine = Machine(
+        name=record.name,
+        directory=paths.instance(record.name),
+        sockets=paths.runtime,
+        arch=record.arch,
+        cpus=record.cpus,
+        memory=record.memory,
+        disk_size=record.disk,
+        base_disk=golden.disk,
+        boot=golden.boot(record.arch),
+        accelerator=record.accelerator,
+    )
+    return Instance(record, make_backend(record.backend, paths), machine, paths)
+
+
+def require_running(instance: Instance) -> Endpoint:
+    """Where the guest answers; raises InstanceError("not-running") or "instance-broken"."""
+    status = instance.status()
+    if status.state is State.RUNNING and status.endpoint:
+        return status.endpoint
+    suffix = "" if instance.name == DEFAULT_NAME else f" {instance.name}"
+    if status.state is State.BROKEN:
+        raise InstanceError(
+            f"Instance '{instance.name}' is broken: {status.detail}",
+            code="instance-broken",
+            hint=f"`ebpf-dev down{suffix}` and `ebpf-dev up{suffix}` start it afresh.",
+        )
+    raise InstanceError(
+        f"Instance '{instance.name}' is not running",
+        code="not-running",
+        hint=f"Start it with `ebpf-dev up{suffix}`.",
+    )
+
+
+@contextmanager
+def connected(instance: Instance) -> Iterator[SSHGuest]:
+    """One connection to a running instance. A guest that dies meanwhile is told with its last words."""
+    endpoint = require_running(instance)
+    identity = Identity(instance.paths.identity)
+    try:
+        with connect(endpoint, identity) as guest:
+            yield guest
+    except GuestError as exc:
+        raise _death_or(exc, instance) from exc
+
+
+def _death_or(error: GuestError, instance: Instance) -> EbpfDevError:
+    """When the machine died under the connection, that is the news; else the error as it was."""
+    if error.code not in {"guest-lost", "guest-unreachable"}:
+        return error
+    # QEMU's process may take a moment to be gone after its sockets are.
+    deadline = time.monotonic() + 2.0
+    while (status := instance.status()).state is State.RUNNING and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if status.state is State.RUNNING:
+        return error
+    return InstanceError(
+        f"Instance '{instance.name}' stopped running in the middle",
+        code="instance-died",
+        details=console_tail(instance.machine) or status.detail or error.details,
+        hint=f"`ebpf-dev logs {instance.name}` shows its console, `ebpf-dev up {instance.name}` starts it again.",
+    )
+
+
+def console_tail(machine: Machine, lines: int = 15) -> str:
+    """The last lines that the guest's console showed, or ""."""
+    try:
+        text = machine.console_log.read_text(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(line.rstrip() for line in text.splitlines()[-lines:])
+
+
+def write_ssh_config(instance: Instance, endpoint: Endpoint) -> None:
+    """Let OpenSSH reach the instance: written at every start, because the port is a new one then."""
+    identity = Identity(instance.paths.identity)
+    text = render(
+        "ssh/config.j2",
+        host=f"ebpf-dev-{instance.name}",
+        endpoint=endpoint,
+        user=USER,
+        key=identity.client_key,
+        known_hosts=identity.known_hosts,
+        alias=HOST_KEY_ALIAS,
+    )
+    write_atomic(instance.ssh_config, text.encode())
+
+
+def say_status(reporter: Reporter, instance: Instance, text: str) -> None:
+    reporter.note(f"Instance '{instance.name}' {text}.")

@@ -1,0 +1,90 @@
+"""The rest of an instance's life: down, delete, status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from provisioner.backends.base import State, Status
+from provisioner.core.errors import InstanceError, UsageError
+from provisioner.core.files import locked
+from provisioner.core.names import check_instance_name
+from provisioner.core.paths import Paths
+from provisioner.core.reporter import Reporter
+from provisioner.core.store import InstanceRecord, Store
+from provisioner.workflows.instances import Instance, bind_instance, open_instance
+
+
+@dataclass(frozen=True)
+class InstanceStatus:
+    """``record`` is None and ``problem`` says why when the instance cannot be understood."""
+
+    name: str
+    status: Status
+    record: InstanceRecord | None = None
+    problem: str = ""
+
+
+def bring_down(name: str, paths: Paths, reporter: Reporter, *, force: bool = False) -> bool:
+    """Shut the instance down; False when it was not running."""
+    with locked(Store(paths).lock_file(name), lambda: reporter.note("Another ebpf-dev is at it; waiting.")):
+        instance = open_instance(name, paths)
+        if instance.status().state is State.STOPPED:
+            return False
+        with reporter.step(f"Shutting down '{name}'"):
+            instance.backend.stop(instance.machine, force=force)
+        return True
+
+
+def delete_instance(name: str, paths: Paths, reporter: Reporter) -> None:
+    """Remove the instance and its disk, also when its record or golden is damaged; goldens stay."""
+    check_instance_name(name)
+    store = Store(paths)
+    with locked(store.lock_file(name), lambda: reporter.note("Another ebpf-dev is at it; waiting.")):
+        if name not in store.names():
+            store.load(name)
+        with reporter.step(f"Deleting '{name}'"):
+            _delete_machine(name, paths, reporter)
+            store.remove(name)
+
+
+def _delete_machine(name: str, paths: Paths, reporter: Reporter) -> None:
+    try:
+        instance = open_instance(name, paths)
+    except (InstanceError, UsageError) as exc:
+        # Nothing says how it was run; the default backend still finds its process by what is on disk.
+        reporter.debug(exc.brief)
+        instance = bind_unknown(name, paths)
+    instance.backend.delete(instance.machine)
+
+
+def bind_unknown(name: str, paths: Paths) -> Instance:
+    """A stand-in for an instance whose record or golden is lost: enough to stop and remove it."""
+    from provisioner.backends.base import FirmwareBoot, Machine
+    from provisioner.core.host import host_arch
+    from provisioner.workflows.instances import make_backend
+
+    directory = paths.instance(name)
+    machine = Machine(
+        name=name, directory=directory, sockets=paths.runtime, arch=host_arch(), cpus=1, memory=0,
+        disk_size=0, base_disk=directory, boot=FirmwareBoot(),
+    )  # fmt: skip
+    record = InstanceRecord(
+        name=name, image="", arch=host_arch(), backend="qemu", accelerator="auto", cpus=1, memory=0, disk=0,
+        golden="", release="", network_digest="", created="",
+    )  # fmt: skip
+    return Instance(record, make_backend("qemu", paths), machine, paths)
+
+
+def list_statuses(paths: Paths) -> list[InstanceStatus]:
+    """Every instance as it is now, damaged ones too."""
+    return [_status_of(name, paths) for name in Store(paths).names()]
+
+
+def _status_of(name: str, paths: Paths) -> InstanceStatus:
+    record = None
+    try:
+        record = Store(paths).load(name)
+        return InstanceStatus(name, bind_instance(record, paths).status(), record)
+    except (InstanceError, UsageError) as exc:
+        problem = exc.brief if record or isinstance(exc, InstanceError) else "its first `up` did not finish"
+        return InstanceStatus(name, Status(State.BROKEN, detail=problem), record, problem)

@@ -1,0 +1,146 @@
+"""``up``: from nothing, or from wherever an earlier ``up`` stopped, to a guest that answers over SSH."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from provisioner.backends.base import Endpoint, State
+from provisioner.core.config import Settings
+from provisioner.core.errors import UsageError
+from provisioner.core.files import locked
+from provisioner.core.names import check_instance_name
+from provisioner.core.paths import Paths
+from provisioner.core.reporter import Reporter
+from provisioner.core.store import InstanceRecord, Store
+from provisioner.guest.connection import connect
+from provisioner.guest.identity import ensure_identity
+from provisioner.guest.network import NetworkSettings, apply_network, network_settings
+from provisioner.images.catalogue import find_image
+from provisioner.images.sources import guest_sources
+from provisioner.workflows.golden import ensure_golden
+from provisioner.workflows.instances import Instance, bind_instance, make_backend, write_ssh_config
+
+#: Settings that an existing instance keeps: they are built into its disk or belong to another machine.
+_FIXED = ("image", "backend", "arch", "disk")
+#: Settings that an existing instance takes up at its next start.
+_CHANGEABLE = ("cpus", "memory", "accelerator")
+
+
+@dataclass(frozen=True)
+class UpResult:
+    """``already`` says that it was running before; sizes in bytes."""
+
+    instance: Instance
+    endpoint: Endpoint
+    already: bool
+
+
+def bring_up(
+    name: str, settings: Settings, paths: Paths, reporter: Reporter, env: Mapping[str, str] | None = None
+) -> UpResult:
+    """Make the instance run, doing only what is not done yet.
+
+    Two calls at once: the second waits for the first and then finds it done. Raises the errors of images,
+    backends and provisioning; whatever was finished before stays for the next call.
+    """
+    check_instance_name(name)
+    store = Store(paths)
+    if running := _find_running(store, name, settings, paths):
+        return running
+    with locked(store.lock_file(name), lambda: reporter.note("Another `ebpf-dev up` is at it; waiting.")):
+        if running := _find_running(store, name, settings, paths):
+            return running
+        return _start(store, name, settings, paths, reporter, os.environ if env is None else env)
+
+
+def _find_running(store: Store, name: str, settings: Settings, paths: Paths) -> UpResult | None:
+    record = store.find(name)
+    if record is None:
+        return None
+    _check_fixed(record, settings)
+    instance = bind_instance(record, paths)
+    status = instance.status()
+    if status.state is State.RUNNING and status.endpoint:
+        return UpResult(instance, status.endpoint, already=True)
+    return None
+
+
+def _start(
+    store: Store, name: str, settings: Settings, paths: Paths, reporter: Reporter, env: Mapping[str, str]
+) -> UpResult:
+    network = wanted_network(settings, env)
+    record = store.find(name) or _make_record(name, settings, network, paths, reporter)
+    record = _apply_changes(record, settings)
+    instance = bind_instance(record, paths)
+    instance.backend.check_host(record.arch)
+    store.save(record)
+    instance.backend.create(instance.machine)
+    endpoint = instance.backend.start(instance.machine, reporter)
+    write_ssh_config(instance, endpoint)
+    if record.network_digest != network.digest:
+        with reporter.step("Updating mirror, proxy and certificates"):
+            with connect(endpoint, ensure_identity(paths)) as guest:
+                apply_network(guest, network)
+            store.save(replace(record, network_digest=network.digest))
+    return UpResult(instance, endpoint, already=False)
+
+
+def _make_record(
+    name: str, settings: Settings, network: NetworkSettings, paths: Paths, reporter: Reporter
+) -> InstanceRecord:
+    if name in Store(paths).names():
+        reporter.note(f"Finishing instance '{name}', whose first `up` was interrupted.")
+    image = find_image(settings.image)
+    backend = make_backend(settings.backend, paths)
+    backend.check_host(settings.arch)
+    identity = ensure_identity(paths)
+    golden = ensure_golden(image, settings, network, identity, backend, paths, reporter)
+    return InstanceRecord(
+        name=name,
+        image=settings.image,
+        arch=settings.arch,
+        backend=settings.backend,
+        accelerator=settings.accelerator,
+        cpus=settings.cpus,
+        memory=settings.memory,
+        disk=settings.disk,
+        golden=golden.key,
+        release=golden.release,
+        network_digest=golden.network_digest,
+        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def _asked_for(settings: Settings, field: str) -> bool:
+    """Whether the user named it on this command line; files describe new instances, not existing ones."""
+    return settings.origin.get(field, "").startswith("--")
+
+
+def _check_fixed(record: InstanceRecord, settings: Settings) -> None:
+    for field in _FIXED:
+        wanted, has = getattr(settings, field), getattr(record, field)
+        if _asked_for(settings, field) and wanted != has:
+            raise UsageError(
+                f"Instance '{record.name}' has {field} {has}, and that cannot be changed to {wanted}",
+                code="instance-differs",
+                hint=f"Use another name (`ebpf-dev up NAME --{field} {wanted}`), "
+                f"or `ebpf-dev delete {record.name}` first.",
+            )
+
+
+def _apply_changes(record: InstanceRecord, settings: Settings) -> InstanceRecord:
+    changes = {field: getattr(settings, field) for field in _CHANGEABLE if _asked_for(settings, field)}
+    return replace(record, **changes)
+
+
+def wanted_network(settings: Settings, env: Mapping[str, str]) -> NetworkSettings:
+    """The mirror, proxy and certificates that the settings and this host ask for."""
+    return network_settings(
+        sources=guest_sources(find_image(settings.image), settings.mirror),
+        proxy=settings.proxy or "",
+        ca_files=settings.ca,
+        env=env,
+    )

@@ -1,0 +1,107 @@
+"""apt's progress, the guest's network settings, and archives sent to it; all pure."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from provisioner.core.errors import UsageError
+from provisioner.guest.apt import AptProgress
+from provisioner.guest.network import network_settings, proxy_for_guest
+from provisioner.guest.recipe import Recipe, make_tar, runner_path
+
+# Lines as apt 3.0 writes them with APT::Status-Fd=1.
+APT = """Reading package lists...
+0 upgraded, 2 newly installed, 0 to remove and 0 not upgraded.
+Need to get 160 MB of archives.
+dlstatus:1:50.0:Retrieving file 1 of 2
+pmstatus:dpkg-exec:0.0000:Running dpkg
+Unpacking clang (1:19.0-63) ...
+pmstatus:clang:20.0000:Unpacking clang (amd64)
+Setting up clang (1:19.0-63) ...
+Unpacking llvm (1:19.0-63) ...
+Setting up llvm (1:19.0-63) ...
+"""
+
+
+class RecordingStep:
+    def __init__(self) -> None:
+        self.seen = list[tuple[float, float, str]]()
+        self.details = list[str]()
+
+    def progress(self, done: float, total: float, unit: str = "") -> None:
+        self.seen.append((done, total, unit))
+
+    def detail(self, text: str) -> None:
+        self.details.append(text)
+
+
+def test_apt_progress_in_bytes_then_packages() -> None:
+    step = RecordingStep()
+    progress = AptProgress(step)
+    for line in APT.splitlines():
+        progress.feed(line)
+    assert step.seen == [
+        (80e6, 160e6, "bytes"),
+        (0.5, 2, "packages"), (1, 2, "packages"), (1.5, 2, "packages"), (2, 2, "packages"),
+    ]  # fmt: skip
+    assert step.details == ["Retrieving file 1 of 2", "Running dpkg", "Unpacking clang (amd64)"]
+
+
+@pytest.mark.parametrize(
+    ("proxy", "seen"),
+    [
+        ("http://localhost:3128", "http://10.0.2.2:3128"),
+        ("http://me:pw@127.0.0.1:1", "http://me:pw@10.0.2.2:1"),
+        ("localhost:8080", "http://10.0.2.2:8080"),
+        ("http://proxy.example:3128", "http://proxy.example:3128"),
+        ("", ""),
+    ],
+)
+def test_a_loopback_proxy_is_the_host(proxy: str, seen: str) -> None:
+    assert proxy_for_guest(proxy) == seen
+
+
+def settings(**changes: object) -> str:
+    values = {"sources": "", "proxy": "", "ca_files": [Path("ca.pem")][:0], "env": {}, **changes}
+    return network_settings(**values).digest  # type: ignore[arg-type]
+
+
+def test_the_digest_tells_when_the_guest_must_be_told() -> None:
+    assert settings() == settings()
+    assert settings(proxy="http://a") != settings()
+    assert settings(env={"https_proxy": "http://a"}) == settings(proxy="http://a")
+    assert settings(sources="deb x y z") != settings()
+
+
+def test_a_file_that_is_no_certificate(tmp_path: Path) -> None:
+    (tmp_path / "x.pem").write_text("hello")
+    for path in (tmp_path / "x.pem", tmp_path / "none.pem"):
+        with pytest.raises(UsageError) as caught:
+            settings(ca_files=[path])
+        assert caught.value.code == "bad-ca"
+
+
+def test_recipe_digest_ignores_the_order_of_extras() -> None:
+    def digest(*extra: str) -> str:
+        return Recipe(("k",), ("t",), extra).digest
+
+    assert digest("a", "b") == digest("b", "a")
+    assert len({digest(), digest("a"), Recipe(("k", "t"), ()).digest}) == 3
+
+
+def test_a_changed_runner_has_another_name(tmp_path: Path) -> None:
+    source = tmp_path / "main.c"
+    source.write_text("1")
+    first = runner_path([source])
+    source.write_text("2")
+    assert runner_path([source]) != first
+
+
+def test_tar_holds_files_and_bytes(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"file")
+    with tarfile.open(fileobj=io.BytesIO(make_tar({"d/a": b"bytes", "b": tmp_path / "f"}))) as archive:
+        assert {item.name: archive.extractfile(item).read() for item in archive} == {  # type: ignore[union-attr]
+            "d/a": b"bytes", "b": b"file",
+        }  # fmt: skip

@@ -1,0 +1,105 @@
+"""Which files a program needs, and how they are named on both sides."""
+
+from pathlib import Path
+
+import pytest
+
+from provisioner.bpf.sources import find_sources, program_stem
+from provisioner.core.errors import UsageError
+
+
+def write(directory: Path, **files: str) -> None:
+    for name, text in files.items():
+        path = directory / name.replace("__", "/").replace("_dot_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [("a.bpf.c", "a"), ("xdp_prog_kern.c", "xdp_prog"), ("x.kern.c", "x"), ("plain.c", "plain")],
+)
+def test_stem(name: str, stem: str) -> None:
+    assert program_stem(name) == stem
+
+
+def test_a_bare_program(tmp_path: Path) -> None:
+    write(tmp_path, hello_dot_c="#include <linux/bpf.h>\nint x;")
+    sources = find_sources(tmp_path / "hello.c")
+    assert sources.companion is None
+    assert sources.files == (Path("hello.c"),)
+    assert sources.root == tmp_path.resolve()
+
+
+def test_companion_and_headers_of_headers(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        snoop_dot_bpf_dot_c='#include "snoop.h"\n',
+        snoop_dot_c='  # include "snoop.skel.h"\n#include "sub/b.h"\n',
+        snoop_dot_h='#include "sub/a.h"\n',
+        sub__a_dot_h='#include "b.h"\n#include <stdio.h>\n',
+        sub__b_dot_h="",
+        other_dot_h="",
+    )
+    sources = find_sources(tmp_path / "snoop.bpf.c")
+    assert sources.companion == Path("snoop.c")
+    assert [str(file) for file in sources.files] == [
+        "snoop.bpf.c", "snoop.c", "snoop.h", "sub/a.h", "sub/b.h",
+    ]  # fmt: skip
+
+
+def test_headers_outside_the_directory_move_the_root_up(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        src__deep__p_dot_bpf_dot_c='#include "../../common/c.h"\n#include <d.h>\n',
+        common__c_dot_h="",
+        headers__d_dot_h="",
+    )
+    sources = find_sources(tmp_path / "src/deep/p.bpf.c", [tmp_path / "headers"])
+    assert sources.root == tmp_path.resolve()
+    assert sources.program == Path("src/deep/p.bpf.c")
+    assert sources.include_dirs == (Path("headers"),)
+    assert {str(file) for file in sources.files} == {"src/deep/p.bpf.c", "common/c.h", "headers/d.h"}
+
+
+def test_headers_that_include_each_other(tmp_path: Path) -> None:
+    write(tmp_path, p_dot_c='#include "a.h"', a_dot_h='#include "b.h"', b_dot_h='#include "a.h"')
+    assert len(find_sources(tmp_path / "p.c").files) == 3
+
+
+@pytest.mark.parametrize(
+    ("make", "code"),
+    [
+        (lambda path: None, "no-such-file"),
+        (lambda path: path.mkdir(), "is-directory"),
+        (lambda path: path.write_text(""), "not-a-program"),
+        (lambda path: path.write_bytes(b" " * (5 << 20)), "not-a-program"),
+    ],
+)
+def test_what_is_no_program(tmp_path: Path, make: object, code: str) -> None:
+    assert callable(make)
+    make(tmp_path / "p.c")
+    with pytest.raises(UsageError) as caught:
+        find_sources(tmp_path / "p.c")
+    assert caught.value.code == code
+    assert caught.value.hint
+
+
+def test_a_file_of_another_language(tmp_path: Path) -> None:
+    write(tmp_path, p_dot_py="pass")
+    with pytest.raises(UsageError, match="not a C file"):
+        find_sources(tmp_path / "p.py")
+
+
+def test_a_directory_names_a_program_inside(tmp_path: Path) -> None:
+    write(tmp_path, x_dot_bpf_dot_c="int x;")
+    with pytest.raises(UsageError) as caught:
+        find_sources(tmp_path)
+    assert "x.bpf.c" in caught.value.hint
+
+
+def test_an_include_directory_that_is_not_there(tmp_path: Path) -> None:
+    write(tmp_path, p_dot_c="int x;")
+    with pytest.raises(UsageError) as caught:
+        find_sources(tmp_path / "p.c", [tmp_path / "nowhere"])
+    assert caught.value.code == "no-such-directory"

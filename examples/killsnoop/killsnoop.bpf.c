@@ -10,7 +10,7 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* Only this sender, or everybody when 0: ebpf-dev run killsnoop --set target_pid=123 */
+/* Watch only this sender, or everybody when 0. A constant for the verifier: 0 costs nothing. */
 const volatile __u32 target_pid = 0;
 
 struct event {

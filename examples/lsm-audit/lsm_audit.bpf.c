@@ -37,7 +37,7 @@ static const char words[VERDICT_COUNT][40] = {
 /* Global variables live in the map .bss, where user space can read them. */
 __u64 verdicts[VERDICT_COUNT];
 
-/* Also print what is fine. --set verbose=0 leaves only the objections. */
+/* Also print what is fine; false leaves only the objections. */
 const volatile bool verbose = true;
 
 static enum verdict judge(struct inode *inode)

@@ -16,7 +16,7 @@ char LICENSE[] SEC("license") = "GPL";
 #define MAX_SLOTS 27 /* the last one is 2^26 us, more than a minute */
 #define PATH_LEN 128
 
-/* Print the path of what took this long or longer; 0 prints nothing. Set it with --set slow_us=N. */
+/* Print the path of what took this long or longer; 0 prints nothing. */
 const volatile __u64 slow_us = 0;
 
 struct start {

@@ -31,13 +31,13 @@ struct backend {
 	__u8 mac[6];
 };
 
-/* The configuration. const volatile keeps it in .rodata, which the loader may set: --set vip_port=80 */
-const volatile __u32 vip = 0; /* 0xc0000201 is 192.0.2.1; 0 takes every address, as the testbed needs */
+/* The configuration. const volatile keeps it in .rodata, which a loader may change until it loads us. */
+const volatile __u32 vip = 0; /* 0xc0000201 is 192.0.2.1; 0 takes every address */
 const volatile __u16 vip_port = 0; /* 0 takes every port */
 const volatile struct backend backends[MAX_BACKENDS] = {
-	{ IPV4(10, 0, 0, 11), { 0x02, 0, 0, 0, 0, 0x11 } },
-	{ IPV4(10, 0, 0, 12), { 0x02, 0, 0, 0, 0, 0x12 } },
-	{ IPV4(10, 0, 0, 13), { 0x02, 0, 0, 0, 0, 0x13 } },
+	{ IPV4(192, 0, 2, 11), { 0x02, 0, 0, 0, 0, 0x11 } },
+	{ IPV4(192, 0, 2, 12), { 0x02, 0, 0, 0, 0, 0x12 } },
+	{ IPV4(192, 0, 2, 13), { 0x02, 0, 0, 0, 0, 0x13 } },
 };
 
 /* What makes a flow: every packet with the same five values belongs to it. */
@@ -186,7 +186,8 @@ static void count(__u32 backend, __u64 new_flows, __u64 packets, __u64 bytes)
 }
 
 /* Remember a new flow and the way back; its route is left in *route. -1: no backend for it. */
-static __always_inline int begin_flow(const struct flow *flow, const struct packet *packet, struct route *route)
+static __always_inline int begin_flow(const struct flow *flow, const struct packet *packet,
+				      struct route *route)
 {
 	struct route back = { .address = flow->dest_ip, .answer = true };
 	struct flow answer = { .protocol = flow->protocol };
@@ -211,8 +212,9 @@ static __always_inline int begin_flow(const struct flow *flow, const struct pack
 	bpf_map_update_elem(&flows, &answer, &back, BPF_ANY);
 
 	count(index, 1, 0, 0);
-	bpf_printk("new %s flow %pI4:%d -> %pI4:%d goes to backend %d (%pI4)",
-		   flow->protocol == IPPROTO_TCP ? "TCP" : "UDP", &flow->source_ip, bpf_ntohs(flow->source_port),
+	bpf_printk("new %s flow %pI4:%d -> %pI4:%d goes to backend %d (%pI4)", /* %pI4 takes a pointer */
+		   flow->protocol == IPPROTO_TCP ? "TCP" : "UDP",
+		   &flow->source_ip, bpf_ntohs(flow->source_port),
 		   &flow->dest_ip, bpf_ntohs(flow->dest_port), index, &backend.ip);
 	return 0;
 }

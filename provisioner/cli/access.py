@@ -68,7 +68,8 @@ def cp(
 def ssh_config(
     name: Name = DEFAULT,
     include: Annotated[
-        bool, typer.Option("--include", help="Print the one line for ~/.ssh/config that covers all instances.")
+        bool,
+        typer.Option("--include", help="Print the one line for ~/.ssh/config that covers all instances."),
     ] = False,
     verbose: Verbose = False,
 ) -> None:

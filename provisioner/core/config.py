@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provisioner.core.errors import UsageError
-from provisioner.core.host import ARCHES, cpu_count, normal_arch
+from provisioner.core.host import ARCHES, cpu_count, host_arch, normal_arch
 from provisioner.core.paths import Paths
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ MAX_CPUS = 255  # QEMU's q35 machine allows no more without an IOMMU
 _OTHER_VARIABLES = frozenset({"EBPF_DEV_HOME"})
 
 _LIST_SETTINGS = frozenset({"packages", "ca"})
-_OPTIONAL_SETTINGS = frozenset({"arch", "mirror", "proxy"})
+_OPTIONAL_SETTINGS = frozenset({"mirror", "proxy"})
 # What people write from the habit of other tools, where the spelling alone does not lead to ours.
 _SYNONYMS = {
     "ram": "memory", "mem": "memory", "cores": "cpus", "vcpus": "cpus", "smp": "cpus", "distro": "image",
@@ -55,13 +55,13 @@ _SYNONYMS = {
 class Settings:
     """What the user wants, after all layers; ``memory`` and ``disk`` in bytes.
 
-    ``arch`` None is the host's, ``mirror`` and ``proxy`` None are the host's own. ``ca`` holds absolute paths
-    of certificate files. ``origin`` says for each field where its value was written, in words to show.
+    ``arch`` is the host's unless told, ``mirror`` and ``proxy`` None mean its own. ``ca`` holds absolute
+    paths of certificate files. ``origin`` says for each field where its value was written, in words to show.
     """
 
     image: str = "debian-13"
     backend: str = "qemu"
-    arch: str | None = None
+    arch: str = field(default_factory=host_arch)
     accelerator: str = "auto"
     cpus: int = 2
     memory: int = 2 * GIB

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Protocol
 
 
@@ -36,7 +37,13 @@ class Reporter(Protocol):
 class StepContext(Protocol):
     def __enter__(self) -> Step: ...
 
-    def __exit__(self, *exc: object) -> bool | None: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> bool | None: ...
 
 
 class _SilentStep:

@@ -95,9 +95,18 @@ static bool means_absent(const struct program *program, int error)
 	return named && (error == -ENOENT || error == -EADDRNOTAVAIL || error == -ESRCH);
 }
 
+/* libbpf's own explanation, without "prog 'NAME': ", which the reader knows. */
+static const char *libbpf_words(void)
+{
+	const char *line = libbpf_log_last_line();
+	const char *end = strncmp(line, "prog '", 6) ? NULL : strstr(line, "': ");
+
+	return end ? end + 3 : line;
+}
+
 static void explain(struct program *program, int error)
 {
-	const char *words = libbpf_log_last_line();
+	const char *words = libbpf_words();
 
 	if (error == -EOPNOTSUPP && !*program->target) {
 		program_set(program, PROGRAM_SKIPPED, "its section \"%s\" does not say what to attach to",
@@ -198,7 +207,7 @@ static int report_failures(const struct run *run)
 {
 	bool nothing = !count_attached(run);
 	char details[4096];
-	char brief[400];
+	char brief[sizeof(details) + 32];
 	size_t count = list_reasons(run, !nothing, details, sizeof(details));
 
 	if (!nothing && !count)

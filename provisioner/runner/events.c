@@ -2,6 +2,7 @@
 
 #include <bpf/btf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,8 +49,37 @@ static bool is_perf(const struct bpf_map *map)
 	return bpf_map__type(map) == BPF_MAP_TYPE_PERF_EVENT_ARRAY;
 }
 
+/* The value types that maps name, by map name: libbpf forgets them when it makes the map without BTF. */
+static struct declaration {
+	char map[64];
+	__u32 type_id;
+} declarations[MAX_MAPS];
+static size_t declaration_count;
+
+static __u32 find_declaration(const char *map)
+{
+	for (size_t i = 0; i < declaration_count; i++)
+		if (!strcmp(declarations[i].map, map))
+			return declarations[i].type_id;
+	return 0;
+}
+
+static void remember_declaration(const struct bpf_map *map)
+{
+	struct declaration *declaration = &declarations[declaration_count];
+	const char *name = bpf_map__name(map);
+
+	if (declaration_count == MAX_MAPS || find_declaration(name) || !bpf_map__btf_value_type_id(map))
+		return;
+	declaration_count++;
+	snprintf(declaration->map, sizeof(declaration->map), "%s", name);
+	declaration->type_id = bpf_map__btf_value_type_id(map);
+}
+
 void events_prepare_map(struct bpf_map *map)
 {
+	if (is_ring(map) || is_perf(map))
+		remember_declaration(map);
 	if (is_ring(map)) {
 		bpf_map__set_key_size(map, 0);
 		bpf_map__set_value_size(map, 0);
@@ -167,7 +197,7 @@ static void open_map(const struct btf *btf, struct bpf_map *bpf)
 		return;
 	map->name = bpf_map__name(bpf);
 	map->btf = btf;
-	map->declared = btf ? event_type_struct(btf, bpf_map__btf_value_type_id(bpf)) : 0;
+	map->declared = btf ? event_type_struct(btf, find_declaration(map->name)) : 0;
 	maps[map_count++] = map;
 	error = is_ring(bpf) ? open_ring(bpf, map) : open_perf(bpf, map);
 	if (error)

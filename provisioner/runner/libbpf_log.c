@@ -10,6 +10,15 @@
 static struct text warnings;
 static bool show_debug;
 
+/*
+ * Warnings about what is in order: a ring buffer that names its value type is made without BTF; the second program
+ * on a device finds clsact there.
+ */
+static bool is_noise(const char *line)
+{
+	return strstr(line, "Retrying without BTF") || strstr(line, "Exclusivity flag on");
+}
+
 static int keep(enum libbpf_print_level level, const char *format, va_list arguments)
 {
 	char line[4096];
@@ -17,7 +26,7 @@ static int keep(enum libbpf_print_level level, const char *format, va_list argum
 
 	if (show_debug)
 		fputs(line, stderr);
-	if (level == LIBBPF_WARN && length > 0)
+	if (level == LIBBPF_WARN && length > 0 && !is_noise(line))
 		text_append(&warnings, line, strlen(line));
 	return length;
 }

@@ -158,16 +158,18 @@ static const char *open_hint(const char *warnings)
 {
 	if (strstr(warnings, "legacy map definitions"))
 		return "Define the map in section \".maps\" with __uint(type, ...), __type(key, ...), __type(value, ...).";
-	if (strstr(warnings, "not a valid BPF ELF") || strstr(warnings, "failed to open"))
+	if (strstr(warnings, "not a proper ELF") || strstr(warnings, "not a valid eBPF"))
 		return "Compile the program with clang -g -O2 -target bpf -c.";
 	return "";
 }
 
 static int report_open_failure(const struct options *options, int error)
 {
-	char brief[300];
+	char words[128];
+	char brief[400];
 
-	snprintf(brief, sizeof(brief), "libbpf cannot open %s: %s", options->object, strerror(-error));
+	libbpf_strerror(error, words, sizeof(words)); /* knows libbpf's own numbers too */
+	snprintf(brief, sizeof(brief), "libbpf cannot open %s: %s", options->object, words);
 	message_error(&(struct error_report){
 		.code = "open-failed",
 		.brief = brief,
@@ -186,6 +188,13 @@ static const char *load_hint(int error, const char *warnings)
 	if (error == -EPERM)
 		return "The kernel did not allow it; is the runner root, and is the kernel not locked down?";
 	return "";
+}
+
+static void mark_unloaded(struct run *run)
+{
+	for (size_t i = 0; i < run->program_count; i++)
+		if (run->programs[i].state == PROGRAM_PENDING)
+			program_set(&run->programs[i], PROGRAM_SKIPPED, "the object could not be loaded");
 }
 
 static int report_load_failure(const struct run *run, int error)
@@ -241,20 +250,15 @@ static int check_choices(const struct run *run)
 	return EXIT_OK;
 }
 
-static bool has_pending(const struct run *run)
-{
-	for (size_t i = 0; i < run->program_count; i++)
-		if (run->programs[i].state == PROGRAM_PENDING)
-			return true;
-	return false;
-}
-
-/* A first try without looking at targets costs nothing when all are there, which is the normal case. */
+/*
+ * A first try without looking at targets costs nothing when all are there, which is the normal case. An object
+ * none of whose programs is left loads too; the attach stage then says why nothing runs.
+ */
 static int try_loading(struct run *run)
 {
 	int error = bpf_object__load(run->object);
 
-	while (error && skip_absent_targets(run) && has_pending(run)) {
+	while (error && skip_absent_targets(run)) {
 		libbpf_log_clear();
 		bpf_object__close(run->object);
 		error = open_object(run);
@@ -275,8 +279,11 @@ int load_object(struct run *run)
 	if (status)
 		return status;
 	error = try_loading(run);
-	if (error)
-		return report_load_failure(run, error);
+	if (error) {
+		status = report_load_failure(run, error);
+		mark_unloaded(run);
+		return status;
+	}
 	for (size_t i = 0; i < run->program_count; i++) {
 		free(run->programs[i].log);
 		run->programs[i].log = NULL;

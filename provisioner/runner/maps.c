@@ -137,10 +137,28 @@ static void dump_map(struct bpf_map *map, const struct btf *btf)
 	free(dump.value);
 }
 
-/* Formats of bpf_printk, and strings. */
-static bool is_noise(const char *variable)
+/* Constants inside functions ("hello.____fmt") are formats and strings; .kconfig is the kernel's, not the program's. */
+static bool is_internal(const char *section, const char *variable)
 {
-	return strstr(variable, "____fmt") || strstr(variable, ".str");
+	return !strcmp(section, ".kconfig") || (!strncmp(section, ".rodata", 7) && strchr(variable, '.'));
+}
+
+/* A global pointer that only keeps a struct in BTF: const struct event *unused. */
+static bool is_anchor(const struct btf_bytes *bytes, const struct btf_type *type, size_t offset)
+{
+	const struct btf_type *pointer = btf_resolve(bytes->btf, type->type);
+
+	return pointer && btf_is_ptr(pointer) && is_zero(bytes->data + offset, sizeof(__u64));
+}
+
+static bool is_result(const struct btf_bytes *bytes, const struct btf_type *section,
+		      const struct btf_var_secinfo *variable)
+{
+	const struct btf_type *type = btf__type_by_id(bytes->btf, variable->type);
+
+	return !is_internal(btf__name_by_offset(bytes->btf, section->name_off),
+			 btf__name_by_offset(bytes->btf, type->name_off)) &&
+	       !is_anchor(bytes, type, variable->offset);
 }
 
 static void put_variable(struct json *json, const struct btf_bytes *bytes, const struct btf_var_secinfo *variable)
@@ -148,8 +166,6 @@ static void put_variable(struct json *json, const struct btf_bytes *bytes, const
 	const struct btf_type *type = btf__type_by_id(bytes->btf, variable->type);
 	const char *name = btf__name_by_offset(bytes->btf, type->name_off);
 
-	if (is_noise(name))
-		return;
 	json_open(json, '{');
 	json_put_string(json, "key", name);
 	json_key(json, "value");
@@ -164,18 +180,16 @@ static void put_variables(struct json *json, const struct btf_bytes *bytes, cons
 	json_key(json, "entries");
 	json_open(json, '[');
 	for (int i = 0; i < btf_vlen(section); i++)
-		put_variable(json, bytes, &variables[i]);
+		if (is_result(bytes, section, &variables[i]))
+			put_variable(json, bytes, &variables[i]);
 	json_close(json, ']');
 }
 
-static bool has_variables(const struct btf *btf, const struct btf_type *section)
+static bool has_results(const struct btf_bytes *bytes, const struct btf_type *section)
 {
-	for (int i = 0; i < btf_vlen(section); i++) {
-		const struct btf_type *type = btf__type_by_id(btf, btf_var_secinfos(section)[i].type);
-
-		if (!is_noise(btf__name_by_offset(btf, type->name_off)))
+	for (int i = 0; i < btf_vlen(section); i++)
+		if (is_result(bytes, section, &btf_var_secinfos(section)[i]))
 			return true;
-	}
 	return false;
 }
 
@@ -187,8 +201,8 @@ static void dump_globals(struct bpf_map *map, const struct btf *btf)
 	struct btf_bytes bytes = { btf, calloc(1, bpf_map__value_size(map)), bpf_map__value_size(map), 1, 0 };
 	__u32 zero = 0;
 
-	if (id > 0 && has_variables(btf, btf__type_by_id(btf, id)) && bytes.data &&
-	    !bpf_map_lookup_elem(bpf_map__fd(map), &zero, (void *)bytes.data)) {
+	if (id > 0 && bytes.data && !bpf_map_lookup_elem(bpf_map__fd(map), &zero, (void *)bytes.data) &&
+	    has_results(&bytes, btf__type_by_id(btf, id))) {
 		put_variables(begin_map(map, name), &bytes, btf__type_by_id(btf, id));
 		message_end();
 	}

@@ -16,6 +16,7 @@
  *   lost      source, count                                  records dropped by a perf buffer (its map's name) or by
  *             the trace buffer ("printk")
  *   trigger   command, text? or status?                      one line of its output, or its end
+ *   companion stream: stdout|stderr, text                    one line that the companion program printed
  *   iterator  program, text or hex, truncated?               all it wrote; truncated counts bytes left out
  *   map       name, map_type, entries: [{key, value}], truncated?, zeros?   at the end, decoded by BTF. For .bss, .data
  *             and .rodata the keys are variable names. Per-CPU integers are sums. truncated counts entries left out
@@ -25,7 +26,8 @@
  *   error     code, brief, details, hint, program?, file?, line?   code is open-failed, load-failed, verifier-rejected,
  *             attach-failed or runner-failed; details and hint may be empty; file and line are the C source as the
  *             verifier log names it
- *   done      status, reason: time|signal|stdin|finished|error    always the last; status is the exit status
+ *   done      status, reason: time|signal|stdin|finished|error    always the last; status is the exit status,
+ *             with a companion its own
  */
 #ifndef RUNNER_MESSAGE_H
 #define RUNNER_MESSAGE_H

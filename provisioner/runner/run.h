@@ -16,6 +16,8 @@ enum { EXIT_OK = 0, EXIT_INTERNAL = 1, EXIT_USAGE = 2, EXIT_LOAD = 7, EXIT_ATTAC
 
 struct options {
 	const char *object;
+	const char *companion;	/* the program's own user space, instead of an object */
+	char **companion_argv;	/* for execv; the first element is a place for its name */
 	double seconds;		/* 0: until told to stop */
 	bool trace;		/* read the trace even when no program calls bpf_printk */
 	bool use_stdin;		/* the end of stdin asks us to stop */

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lines.h"
 #include "message.h"
 #include "util.h"
 
@@ -19,9 +20,7 @@
 static struct trigger {
 	const char *command;
 	pid_t pid;
-	int output; /* -1 when it has ended */
-	char line[8192];
-	size_t size;
+	struct line_reader output;
 } triggers[MAX_TRIGGERS];
 static size_t trigger_count;
 
@@ -43,8 +42,7 @@ static int start(struct trigger *trigger, int namespace)
 
 	if (pipe2(ends, O_CLOEXEC))
 		return -errno;
-	trigger->output = ends[0];
-	fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	lines_open(&trigger->output, ends[0]);
 	trigger->pid = fork_tied();
 	if (trigger->pid == 0)
 		become_command(trigger->command, ends[1], namespace);
@@ -54,6 +52,16 @@ static int start(struct trigger *trigger, int namespace)
 	return trigger->pid < 0 ? trigger->pid : 0;
 }
 
+static void say_trigger_line(const void *command, const char *line, size_t length)
+{
+	struct json *json = message_begin("trigger");
+
+	json_put_string(json, "command", command);
+	json_key(json, "text");
+	json_string_n(json, line, length);
+	message_end();
+}
+
 void triggers_start(const char *const *commands, size_t count, int namespace)
 {
 	for (size_t i = 0; i < count && i < MAX_TRIGGERS; i++) {
@@ -61,7 +69,7 @@ void triggers_start(const char *const *commands, size_t count, int namespace)
 		int error;
 
 		trigger->command = commands[i];
-		trigger->output = -1;
+		trigger->output = (struct line_reader){ .fd = -1, .say = say_trigger_line, .context = commands[i] };
 		error = start(trigger, namespace);
 		if (error)
 			message_log("warning", "cannot start the trigger: %s", strerror(-error));
@@ -75,67 +83,15 @@ size_t triggers_descriptors(int *descriptors, size_t limit)
 	size_t count = 0;
 
 	for (size_t i = 0; i < trigger_count && count < limit; i++)
-		if (triggers[i].output >= 0)
-			descriptors[count++] = triggers[i].output;
+		if (triggers[i].output.fd >= 0)
+			descriptors[count++] = triggers[i].output.fd;
 	return count;
-}
-
-static void say_line(const struct trigger *trigger, const char *line, size_t length)
-{
-	struct json *json = message_begin("trigger");
-
-	json_put_string(json, "command", trigger->command);
-	json_key(json, "text");
-	json_string_n(json, line, length);
-	message_end();
-}
-
-static void say_lines(struct trigger *trigger, bool all)
-{
-	char *line = trigger->line;
-	char *end;
-
-	while ((end = memchr(line, '\n', trigger->line + trigger->size - line))) {
-		say_line(trigger, line, end - line);
-		line = end + 1;
-	}
-	trigger->size -= line - trigger->line;
-	memmove(trigger->line, line, trigger->size);
-	if (trigger->size && (all || trigger->size == sizeof(trigger->line))) {
-		say_line(trigger, trigger->line, trigger->size);
-		trigger->size = 0;
-	}
-}
-
-static void end_output(struct trigger *trigger)
-{
-	say_lines(trigger, true);
-	close(trigger->output);
-	trigger->output = -1;
-}
-
-static void read_output(struct trigger *trigger)
-{
-	/* Bounded for the same reason as everything that the main loop calls. */
-	for (int i = 0; i < 64 && trigger->output >= 0; i++) {
-		ssize_t n = read(trigger->output, trigger->line + trigger->size,
-				 sizeof(trigger->line) - trigger->size);
-
-		if (n < 0)
-			return;
-		if (n == 0) {
-			end_output(trigger);
-			return;
-		}
-		trigger->size += n;
-		say_lines(trigger, false);
-	}
 }
 
 void triggers_read(void)
 {
 	for (size_t i = 0; i < trigger_count; i++)
-		read_output(&triggers[i]);
+		lines_read(&triggers[i].output);
 }
 
 static void say_end(struct trigger *trigger, int status)
@@ -155,7 +111,7 @@ void triggers_reap(void)
 	for (size_t i = 0; i < trigger_count; i++) {
 		if (triggers[i].pid <= 0 || waitpid(triggers[i].pid, &status, WNOHANG) <= 0)
 			continue;
-		read_output(&triggers[i]);
+		lines_read(&triggers[i].output);
 		say_end(&triggers[i], status);
 	}
 }
@@ -171,8 +127,7 @@ void triggers_stop(void)
 			kill(-trigger->pid, SIGKILL);
 			waitpid(trigger->pid, NULL, 0);
 		}
-		if (trigger->output >= 0)
-			end_output(trigger);
+		lines_close(&trigger->output);
 	}
 	trigger_count = 0;
 }

@@ -42,7 +42,7 @@ static __u32 find_function(int program_fd)
 static int load_counter(int program_fd, __u32 function_id, int map_fd)
 {
 	const struct bpf_insn code[] = {
-		INSN(BPF_LDX | BPF_MEM | BPF_W, BPF_REG_2, BPF_REG_1, 8, 0),
+		INSN(BPF_LDX | BPF_MEM | BPF_DW, BPF_REG_2, BPF_REG_1, 8, 0),
 		INSN(BPF_ALU | BPF_ADD | BPF_K, BPF_REG_2, 0, 0, -FIRST_VALUE),
 		INSN(BPF_JMP | BPF_JLT | BPF_K, BPF_REG_2, 0, 1, PLACES - 1),
 		INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, PLACES - 1),

@@ -18,7 +18,7 @@ from provisioner.core.store import InstanceRecord, Store
 from provisioner.core.templates import render
 from provisioner.guest.connection import USER, SSHGuest, connect
 from provisioner.guest.identity import HOST_KEY_ALIAS, Identity
-from provisioner.workflows.golden import find_golden
+from provisioner.images.golden import find_golden
 
 DEFAULT_NAME = "default"
 
@@ -73,7 +73,7 @@ def bind_instance(record: InstanceRecord, paths: Paths) -> Instance:
         memory=record.memory,
         disk_size=record.disk,
         base_disk=golden.disk,
-        boot=golden.boot(record.arch),
+        boot=golden.boot,
         accelerator=record.accelerator,
     )
     return Instance(record, make_backend(record.backend, paths), machine, paths)
@@ -124,7 +124,7 @@ def _death_or(error: GuestError, instance: Instance) -> EbpfDevError:
         f"Instance '{instance.name}' stopped running in the middle",
         code="instance-died",
         details=console_tail(instance.machine) or status.detail or error.details,
-        hint=f"`ebpf-dev logs {instance.name}` shows its console, `ebpf-dev up {instance.name}` starts it again.",
+        hint=f"`ebpf-dev logs {instance.name}` shows its console; `ebpf-dev up {instance.name}` restarts it.",
     )
 
 

@@ -20,8 +20,8 @@ from provisioner.guest.identity import ensure_identity
 from provisioner.guest.network import NetworkSettings, apply_network, network_settings
 from provisioner.images.catalogue import find_image
 from provisioner.images.sources import guest_sources
-from provisioner.workflows.golden import ensure_golden
 from provisioner.workflows.instances import Instance, bind_instance, make_backend, write_ssh_config
+from provisioner.workflows.provision import ensure_golden
 
 #: Settings that an existing instance keeps: they are built into its disk or belong to another machine.
 _FIXED = ("image", "backend", "arch", "disk")

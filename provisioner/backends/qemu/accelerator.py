@@ -39,7 +39,7 @@ class Verdict:
     cure: str = field(default="", compare=False)
 
 
-def gather_facts(arch: str, built_in: frozenset[str], refused: str | None = None) -> AcceleratorFacts:
+def gather_facts(arch: str, built_in: frozenset[str]) -> AcceleratorFacts:
     """Look at this host; runs a tiny KVM machine on Linux and two ``sysctl`` on macOS."""
     system, host = host_system(), host_arch()
     problem = None
@@ -47,7 +47,7 @@ def gather_facts(arch: str, built_in: frozenset[str], refused: str | None = None
         problem = find_kvm_problem(arch)
     elif arch == host and system == "macos":
         problem = judge_hvf(_sysctl("kern.hv_support"), _sysctl("kern.hv_vmm_present"))
-    return AcceleratorFacts(system, host, arch, built_in, problem, refused)
+    return AcceleratorFacts(system, host, arch, built_in, problem)
 
 
 def judge_hvf(support: str, inside_machine: str) -> Problem | None:
@@ -78,7 +78,9 @@ def _judge_hardware(name: str, facts: AcceleratorFacts) -> Verdict:
     if facts.problem is not None:
         return Verdict(name, False, facts.problem.reason, facts.problem.cure)
     if facts.refused is not None:
-        cure = f"It is tried again after an upgrade of QEMU or the host's kernel, or with accelerator {name!r}."
+        cure = (
+            f"It is tried again after an upgrade of QEMU or the host's kernel, or with accelerator {name!r}."
+        )
         return Verdict(name, False, f"it could not boot Linux here: {facts.refused}", cure)
     return Verdict(name, True, "it ran a test program")
 

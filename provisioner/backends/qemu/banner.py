@@ -12,28 +12,29 @@ from provisioner.backends.base import Endpoint
 
 #: Seconds until the next attempt after the guest refused one.
 _REFUSED_PAUSE = 0.1
-#: Attempts at once. sshd drops connections at random from ten unauthenticated ones on (MaxStartups), and
-#: each costs an emulated guest a process.
-_PENDING_MAX = 4
-#: Seconds an attempt may live; an emulated sshd on a busy host has needed more than two.
-_LIFETIME = 8.0
+#: Attempts at once. sshd drops connections at random from ten unauthenticated ones on (MaxStartups).
+_PENDING_MAX = 8
+#: Seconds an attempt may live. An emulated sshd on a busy host has needed several for its banner.
+_LIFETIME = 30.0
 _BANNER = re.compile(rb"^SSH-", re.MULTILINE)
 
 
 class BannerWatch:
-    """Attempts to read the SSH banner, several at once.
+    """Attempts to read the SSH banner, some at once.
 
     QEMU accepts connections itself and passes them on when the guest answers, so an accepted connection
     says nothing, and one made before the guest's network was up may hang until a late retransmission.
-    Hence a new attempt every ``pace`` seconds beside the older ones, of which any may bring the banner.
+    Hence new attempts beside the older ones, every ``pace`` seconds, of which any may bring the banner.
+    They should be few: QEMU goes on with those that we close, so that all of a minute's attempts reach
+    sshd together once the network is up, each costing the guest a process.
     """
 
-    def __init__(self, endpoint: Endpoint, pace: float) -> None:
+    def __init__(self, endpoint: Endpoint) -> None:
         self._address = (endpoint.host, endpoint.port)
-        self._pace = pace
+        self.pace = 1.0
         self._selector = selectors.DefaultSelector()
         self._attempts: dict[socket.socket, float] = {}
-        self._next = 0.0
+        self._not_before = 0.0
 
     def __enter__(self) -> BannerWatch:
         return self
@@ -49,7 +50,8 @@ class BannerWatch:
         """Whether the banner came within ``seconds``, which are also waited at most."""
         now = time.monotonic()
         self._expire(now)
-        if now >= self._next and len(self._attempts) < _PENDING_MAX:
+        due = not self._attempts or now - max(self._attempts.values()) >= self.pace
+        if due and now >= self._not_before and len(self._attempts) < _PENDING_MAX:
             self._begin(now)
         for key, _ in self._selector.select(seconds):
             assert isinstance(key.fileobj, socket.socket)
@@ -63,7 +65,6 @@ class BannerWatch:
         attempt.connect_ex(self._address)
         self._selector.register(attempt, selectors.EVENT_READ)
         self._attempts[attempt] = now
-        self._next = now + self._pace
 
     def _is_answered(self, attempt: socket.socket) -> bool:
         try:
@@ -75,7 +76,7 @@ class BannerWatch:
         if _BANNER.search(data):
             return True
         self._drop(attempt)
-        self._next = time.monotonic() + _REFUSED_PAUSE
+        self._not_before = time.monotonic() + _REFUSED_PAUSE
         return False
 
     def _expire(self, now: float) -> None:

@@ -72,4 +72,10 @@ def _devices(machine: Machine, files: QemuFiles, firmware: Path | None, ssh_port
     devices.append(RootDisk(files.overlay))
     if machine.seed is not None:
         devices.append(SeedDisk(machine.seed))
-    return [*devices, UserNetwork(ssh_port), Entropy(), SerialConsole(files.console), ControlSocket(files.socket)]
+    return [
+        *devices,
+        UserNetwork(ssh_port),
+        Entropy(),
+        SerialConsole(files.console),
+        ControlSocket(files.socket),
+    ]

@@ -25,7 +25,8 @@ class RootDisk:
 
     def argv(self) -> list[str]:
         drive = f"if=none,id=root,file={option(self.path)},format=qcow2,discard=unmap,detect-zeroes=unmap"
-        return ["-drive", drive, "-device", "virtio-blk-pci,drive=root,bootindex=0"]
+        # Index 0 is what QEMU gives to a kernel that it boots directly.
+        return ["-drive", drive, "-device", "virtio-blk-pci,drive=root,bootindex=1"]
 
 
 @dataclass(frozen=True)

@@ -80,9 +80,8 @@ class QemuFiles:
     def remove(self) -> None:
         """Remove everything; only for a machine that does not run."""
         self.sweep()
-        for path in (
-            self.overlay, self.overlay_part, self.console, self.console_before, self.log, self.record, self.lock,
-        ):  # fmt: skip
+        disks, logs = (self.overlay, self.overlay_part), (self.console, self.console_before, self.log)
+        for path in (*disks, *logs, self.record, self.lock):
             path.unlink(missing_ok=True)
 
 

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 _HOST_FORWARD = re.compile(r"TCP\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)\s+\S+\s+22\s")
+_TAKEN = re.compile(r"TCP\[ESTABLISHED\]\s+\d+\s+\S+\s+\d+\s+\S+\s+22\s")
 
 
 class QmpError(Exception):
@@ -39,6 +40,9 @@ class Qmp:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._socket.close()
 
     def execute(self, command: str, **arguments: Any) -> Any:
@@ -64,6 +68,16 @@ class Qmp:
         if port is None:
             raise QmpError("QEMU forwards no port to the guest's sshd")
         return port
+
+    def ssh_taken(self) -> bool:
+        """Whether the guest itself, not only QEMU, has accepted a connection to its sshd."""
+        return is_ssh_taken(self._monitor("info usernet"))
+
+    def guest_network_up(self) -> bool:
+        """Whether the guest's driver has configured its network card; its address may come later."""
+        filters = self.execute("query-rx-filter")
+        # Linux joins multicast groups when it brings an interface up.
+        return any(entry["multicast-table"] for entry in filters)
 
     def _monitor(self, command: str) -> str:
         # The only way to learn the forwarded ports: QMP itself has no command for them.
@@ -114,3 +128,8 @@ def parse_ssh_port(usernet: str) -> int | None:
     """The host port of the forward to port 22 in the text of ``info usernet``; None without one."""
     match = _HOST_FORWARD.search(usernet)
     return int(match.group(1)) if match else None
+
+
+def is_ssh_taken(usernet: str) -> bool:
+    """Whether the text of ``info usernet`` shows a connection that reached the guest's port 22."""
+    return _TAKEN.search(usernet) is not None

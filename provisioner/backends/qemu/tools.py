@@ -80,7 +80,7 @@ def _version(emulator: Path, mtime: int) -> Version:
 @functools.cache
 def _built_in(emulator: Path, mtime: int) -> frozenset[str]:
     done = run_tool([emulator, "-accel", "help"], needed_for=_NEEDED_FOR)
-    return frozenset(done.stdout.split())
+    return frozenset(line.strip() for line in done.stdout.splitlines()[1:])  # after a title
 
 
 def built_in_accelerators(arch: str) -> frozenset[str]:
@@ -91,7 +91,7 @@ def built_in_accelerators(arch: str) -> frozenset[str]:
 
 def virtual_size(disk: Path) -> int:
     """The size in bytes that a guest sees of a disk; raises HostError("tool-failed")."""
-    argv = ["qemu-img", "info", "--force-share", "--output=json", disk]
+    argv: list[str | Path] = ["qemu-img", "info", "--force-share", "--output=json", disk]
     return int(json.loads(run_tool(argv, needed_for="to read a disk image").stdout)["virtual-size"])
 
 
@@ -99,5 +99,6 @@ def create_overlay(path: Path, base: Path, size: int) -> None:
     """Make a qcow2 of ``size`` bytes whose unwritten parts come from ``base``; its mode is 0600."""
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)  # qemu-img writes into it and leaves the mode
-    argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", base.absolute(), "-F", "qcow2", path, str(size)]
+    backing = ["-b", str(base.absolute()), "-F", "qcow2"]
+    argv = ["qemu-img", "create", "-q", "-f", "qcow2", *backing, str(path), str(size)]
     run_tool(argv, needed_for="to make the machine's disk")

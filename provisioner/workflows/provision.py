@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner.backends.base import Backend, DirectBoot, Machine
 from provisioner.core.config import Settings
-from provisioner.core.errors import EbpfDevError, InstanceError
+from provisioner.core.errors import EbpfDevError
 from provisioner.core.files import locked, write_json
 from provisioner.core.paths import Paths, ensure_dir
 from provisioner.core.reporter import Reporter
@@ -20,59 +17,8 @@ from provisioner.guest.network import NetworkSettings, apply_network
 from provisioner.guest.recipe import Recipe, ensure_vmlinux, provision
 from provisioner.images.base import BaseImage
 from provisioner.images.catalogue import Image
+from provisioner.images.golden import DAMAGED, META, SCHEMA, Golden, foreign_cmdline, golden_key, read_golden
 from provisioner.images.sources import ensure_base
-
-SCHEMA = 1
-_META = "golden.json"
-
-
-@dataclass(frozen=True)
-class Golden:
-    """A provisioned, read-only disk and how to boot it."""
-
-    key: str
-    directory: Path
-    release: str
-    kernel: Path
-    initrd: Path
-    root: str
-    network_digest: str
-
-    @property
-    def disk(self) -> Path:
-        return self.directory / "disk.qcow2"
-
-    def boot(self, console: str) -> DirectBoot:
-        """How to start it; ``console`` is the architecture's serial port."""
-        return DirectBoot(self.kernel, self.initrd, kernel_cmdline(self.root, console))
-
-
-def kernel_cmdline(root: str, console: str) -> str:
-    """The command line of a directly booted kernel.
-
-    ``net.ifnames=0`` keeps the one interface eth0 whatever the machine type; ``panic=-1`` with QEMU's
-    -no-reboot turns a panic into an exit that is noticed at once.
-    """
-    return f"root={root} rw console={console} net.ifnames=0 quiet loglevel=4 panic=-1"
-
-
-def golden_key(base: BaseImage, recipe: Recipe, identity: Identity) -> str:
-    """A digest of everything that went into a golden, so that a change of any makes another."""
-    text = "\n".join((str(SCHEMA), base.key, recipe.digest, identity.fingerprint))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def find_golden(paths: Paths, key: str) -> Golden:
-    """The golden named by an instance's record; raises InstanceError("golden-missing")."""
-    try:
-        return _read_golden(paths.goldens / key)
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise InstanceError(
-            f"The provisioned disk {key} that the instance stands on is gone or damaged",
-            code="golden-missing",
-            details=str(exc),
-            hint="`ebpf-dev delete` removes the instance; `ebpf-dev up` provisions a new one.",
-        ) from exc
 
 
 def ensure_golden(
@@ -91,13 +37,13 @@ def ensure_golden(
     """
     recipe = recipe_for(image, settings)
     base = ensure_base(image, settings, identity, paths, reporter)
-    key = golden_key(base, recipe, identity)
+    key = golden_key(base.key, recipe.digest, identity.fingerprint)
     directory = paths.goldens / key
     on_wait = lambda: reporter.note("Another ebpf-dev is provisioning this image; waiting for it.")  # noqa: E731
     with locked(paths.locks / f"golden-{key}.lock", on_wait):
         try:
-            return _read_golden(directory)
-        except (OSError, ValueError, KeyError, TypeError) as exc:
+            return read_golden(directory)
+        except DAMAGED as exc:
             if directory.exists():
                 reporter.warn(f"The provisioned disk {key} is damaged ({exc}); making it anew.")
                 shutil.rmtree(directory)
@@ -108,26 +54,6 @@ def ensure_golden(
 def recipe_for(image: Image, settings: Settings) -> Recipe:
     packages = image.packages[settings.arch]
     return Recipe(kernel=packages.kernel, toolchain=packages.toolchain, extra=settings.packages)
-
-
-def _read_golden(directory: Path) -> Golden:
-    meta = json.loads((directory / _META).read_bytes())
-    if meta["schema"] != SCHEMA:
-        raise ValueError(f"schema {meta['schema']}, expected {SCHEMA}")
-    golden = Golden(
-        key=directory.name,
-        directory=directory,
-        release=meta["release"],
-        kernel=Path(meta["kernel"]),
-        initrd=Path(meta["initrd"]),
-        root=meta["root"],
-        network_digest=meta["network_digest"],
-    )
-    if golden.disk.stat().st_size != meta["disk_size"]:
-        raise ValueError(f"{golden.disk} has changed its size")
-    for path in (golden.kernel, golden.initrd, Path(meta["base_disk"])):
-        path.stat()
-    return golden
 
 
 class _GoldenMaker:
@@ -188,10 +114,17 @@ class _GoldenMaker:
         with connect(endpoint, self._identity) as guest:
             apply_network(guest, self._network)
             release = provision(guest, recipe, self._reporter)
-            root = guest.run(["findmnt", "-no", "UUID", "/"]).stdout.strip()
             kernel, initrd = self._fetch_kernel(guest, release, partial)
+            cmdline = self._cmdline(guest)
             self._settle(guest, release)
-        return {"release": release, "root": f"UUID={root}", "kernel": kernel, "initrd": initrd}
+        return {
+            "image": self._settings.image,
+            "arch": machine.arch,
+            "release": release,
+            "cmdline": cmdline,
+            "kernel": kernel,
+            "initrd": initrd,
+        }
 
     def _fetch_kernel(self, guest: SSHGuest, release: str, partial: Path) -> tuple[str, str]:
         """Host paths of the kernel to boot: the base's own when it is that release, else taken out."""
@@ -203,6 +136,12 @@ class _GoldenMaker:
             guest.get(f"/boot/initrd.img-{release}", partial / "initrd")
         final = partial.with_suffix("")
         return str(final / "vmlinuz"), str(final / "initrd")
+
+    def _cmdline(self, guest: SSHGuest) -> str:
+        if isinstance(self._base.boot, DirectBoot):
+            return self._base.boot.cmdline
+        root = guest.run(["findmnt", "-no", "UUID", "/"]).stdout.strip()
+        return foreign_cmdline(f"UUID={root}")
 
     def _settle(self, guest: SSHGuest, release: str) -> None:
         if guest.run(["uname", "-r"]).stdout.strip() == release:
@@ -218,7 +157,7 @@ class _GoldenMaker:
             if entry.name not in {"disk.qcow2", "vmlinuz", "initrd"}:
                 entry.unlink()
         write_json(
-            partial / _META,
+            partial / META,
             {
                 "schema": SCHEMA,
                 **meta,
@@ -229,4 +168,4 @@ class _GoldenMaker:
         )
         final = self._paths.goldens / key
         partial.rename(final)
-        return _read_golden(final)
+        return read_golden(final)

@@ -1,0 +1,364 @@
+"""The QEMU backend: machines as processes of this user, on Linux and macOS."""
+
+from __future__ import annotations
+
+import json
+import platform
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from provisioner.backends.base import Endpoint, FirmwareBoot, Machine, State, Status
+from provisioner.backends.qemu import tools
+from provisioner.backends.qemu.accelerator import (
+    HARDWARE,
+    AcceleratorFacts,
+    Verdict,
+    choose,
+    gather_facts,
+    judge,
+)
+from provisioner.backends.qemu.arch import architecture, find_firmware
+from provisioner.backends.qemu.boot import SILENCE, Started, wait_for_banner
+from provisioner.backends.qemu.command import qemu_command
+from provisioner.backends.qemu.console import last_lines
+from provisioner.backends.qemu.failures import AcceleratorFailure, disk_full, explain_death
+from provisioner.backends.qemu.layout import QemuFiles, check_socket_dir
+from provisioner.backends.qemu.process import QemuProcess, StartedElsewhereError
+from provisioner.backends.qemu.qmp import Qmp, QmpError
+from provisioner.backends.qemu.refusals import Circumstances, Refusals
+from provisioner.core.errors import HostError, InstanceError
+from provisioner.core.paths import ensure_dir
+from provisioner.core.process import require_tool
+from provisioner.core.reporter import Reporter
+
+SCHEMA = 1
+
+#: Seconds for QEMU to open its disks and its control socket; milliseconds unless the host is drowning.
+_LAUNCH_TIMEOUT = 30.0
+#: Seconds for QEMU to write back and exit when told to, and for the kernel to clear away a killed one.
+_QUIT_TIMEOUT, _KILL_TIMEOUT = 10.0, 15.0
+#: Seconds between two presses of the power button; a guest that is still booting ignores the first.
+_POWER_BUTTON = 5.0
+#: Seconds for a QEMU that exists to answer before it counts as hung.
+_ADOPT_TIMEOUT = 10.0
+#: Run states from which the guest can simply go on ("io-error" is a host disk that was full).
+_RESUMABLE = {"paused", "io-error", "prelaunch"}
+
+GatherFacts = Callable[[str, "frozenset[str]"], AcceleratorFacts]
+
+
+class QemuBackend:
+    """Implements ``Backend``; ``host_facts`` is where failures of accelerators are remembered.
+
+    ``gather`` looks at the host for the choice of an accelerator; ``silence`` is for how many seconds
+    a hardware accelerator may leave the console empty before it is given up.
+    """
+
+    name = "qemu"
+
+    def __init__(
+        self, host_facts: Path, *, gather: GatherFacts = gather_facts, silence: float = SILENCE
+    ) -> None:
+        self._refusals = Refusals(host_facts)
+        self._gather = gather
+        self._silence = silence
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    def check_host(self, arch: str) -> None:
+        """Raise HostError("unsupported-arch", "tool-missing", "qemu-too-old") when QEMU cannot be used."""
+        tools.check_version(arch)
+        require_tool("qemu-img", "to make the machine's disk")
+
+    def probe_accelerators(self, arch: str) -> tuple[Verdict, ...]:
+        """A verdict on every accelerator of this system for guests of ``arch``, the best first."""
+        return judge(self._facts(arch, remembered=True))
+
+    def create(self, machine: Machine) -> None:
+        """Make the overlay unless it is there.
+
+        Raises InstanceError("image-missing"), HostError("disk-full", "tool-missing", "tool-failed").
+        """
+        files = QemuFiles(machine)
+        ensure_dir(machine.directory)
+        if files.overlay.exists():
+            return
+        if not machine.base_disk.is_file():
+            raise InstanceError(
+                f"the disk image under {machine.name!r} is missing",
+                code="image-missing",
+                details=str(machine.base_disk),
+                hint=f"`ebpf-dev delete {machine.name}`, then `ebpf-dev up {machine.name}` makes it anew.",
+            )
+        try:
+            size = max(machine.disk_size, tools.virtual_size(machine.base_disk))
+            tools.create_overlay(files.overlay_part, machine.base_disk, size)
+        except HostError as exc:
+            files.overlay_part.unlink(missing_ok=True)
+            if "No space left on device" in exc.details:
+                raise disk_full(machine, exc.details) from exc
+            raise
+        files.overlay_part.replace(files.overlay)
+
+    def start(self, machine: Machine, reporter: Reporter, timeout: float = 300.0) -> Endpoint:
+        """Start the machine unless it runs, and wait for its sshd's banner; see ``Backend.start``.
+
+        With the accelerator "auto", hardware that turns out not to boot Linux is replaced by emulation,
+        which gets ``timeout`` seconds of its own, and is remembered once emulation has booted.
+        """
+        try:
+            endpoint = self._boot(machine, None, reporter, timeout)
+        except AcceleratorFailure as failure:
+            return self._fall_back(machine, failure, reporter, timeout)
+        if machine.accelerator not in ("auto", "tcg"):
+            self._refusals.forget(self._circumstances(machine.arch, machine.accelerator))
+        return endpoint
+
+    def status(self, machine: Machine) -> Status:
+        """What is true now; takes milliseconds, and seconds only when QEMU does not answer."""
+        process = QemuProcess(QemuFiles(machine))
+        if process.exists():
+            try:
+                with process.connect(3.0) as qmp:
+                    return self._describe(machine, process, qmp)
+            except QmpError as exc:
+                if process.exists():
+                    detail = f"QEMU runs but does not answer: {exc}"
+                    return Status(State.BROKEN, pid=process.pid(), detail=detail)
+        return Status(State.STOPPED if machine.overlay.exists() else State.ABSENT)
+
+    def stop(self, machine: Machine, *, force: bool = False, timeout: float = 60.0) -> None:
+        """Ask the guest to power off, then end QEMU; see ``Backend.stop``.
+
+        Raises InstanceError("stop-failed") when even killing it did not help.
+        """
+        process = QemuProcess(QemuFiles(machine))
+        if process.exists() and (force or not self._power_off(process, timeout)):
+            self._end(process)
+        self._reap()
+        process.files.sweep()
+
+    def delete(self, machine: Machine) -> None:
+        """End the machine and remove its files; its directory stays, for it may hold others' files."""
+        self.stop(machine, force=True)
+        QemuFiles(machine).remove()
+
+    def _boot(
+        self, machine: Machine, accelerator: str | None, reporter: Reporter, timeout: float
+    ) -> Endpoint:
+        with reporter.step(f"Booting {machine.name}") as step:
+            started = self._adopt(machine)
+            if started is None:
+                started = self._launch_or_adopt(machine, accelerator or self._choose(machine, reporter))
+            return wait_for_banner(started, step, timeout, self._silence)
+
+    def _fall_back(
+        self, machine: Machine, failure: AcceleratorFailure, reporter: Reporter, timeout: float
+    ) -> Endpoint:
+        self._end(QemuProcess(QemuFiles(machine)))
+        name = failure.accelerator
+        if machine.accelerator != "auto":
+            raise InstanceError(
+                f"{name.upper()} could not boot {machine.name!r}: {failure.reason}",
+                code="accelerator-failed",
+                details=failure.details,
+                hint="Set the accelerator to 'auto' to fall back to emulation.",
+            ) from failure
+        reporter.note(
+            f"{name.upper()} cannot boot Linux on this host ({failure.reason}); using emulation, which is "
+            "slower. This is remembered until QEMU or the host's kernel changes."
+        )
+        endpoint = self._boot(machine, "tcg", reporter, timeout)
+        self._refusals.remember(self._circumstances(machine.arch, name), failure.reason)
+        return endpoint
+
+    def _choose(self, machine: Machine, reporter: Reporter) -> str:
+        if machine.accelerator == "tcg":
+            return "tcg"
+        # Somebody who insists on an accelerator gets it tried again.
+        facts = self._facts(machine.arch, remembered=machine.accelerator == "auto")
+        verdicts = judge(facts)
+        for verdict in verdicts:
+            reporter.debug(f"accelerator {verdict.accelerator}: {verdict.reason}")
+        return choose(verdicts, machine.accelerator).accelerator
+
+    def _facts(self, arch: str, *, remembered: bool) -> AcceleratorFacts:
+        facts = self._gather(arch, tools.built_in_accelerators(arch))
+        hardware = HARDWARE.get(facts.system)
+        if not remembered or hardware is None:
+            return facts
+        return replace(facts, refused=self._refusals.find(self._circumstances(arch, hardware)))
+
+    def _circumstances(self, arch: str, accelerator: str) -> Circumstances:
+        version = tools.show_version(tools.check_version(arch))
+        return Circumstances(accelerator, version, platform.release())
+
+    def _adopt(self, machine: Machine) -> Started | None:
+        """The QEMU that exists already, made to go on if it can; one that cannot is ended."""
+        process = QemuProcess(QemuFiles(machine))
+        if not process.exists():
+            return None
+        try:
+            with process.connect(_ADOPT_TIMEOUT) as qmp:
+                if qmp.status() in _RESUMABLE:
+                    qmp.execute("cont")
+                if qmp.status() == "running":
+                    return _started(machine, process, qmp)
+        except QmpError:
+            pass
+        self._end(process)
+        return None
+
+    def _launch_or_adopt(self, machine: Machine, accelerator: str) -> Started:
+        try:
+            return self._launch(machine, accelerator)
+        except StartedElsewhereError:
+            started = self._adopt(machine)
+            if started is not None:
+                return started
+            return self._launch(machine, accelerator)
+
+    def _launch(self, machine: Machine, accelerator: str) -> Started:
+        files = QemuFiles(machine)
+        if not files.overlay.exists():
+            raise _no_disk(machine)
+        check_socket_dir(files)
+        firmware = (
+            find_firmware(architecture(machine.arch)) if isinstance(machine.boot, FirmwareBoot) else None
+        )
+        emulator = tools.require_emulator(machine.arch)
+        argv = qemu_command(machine, accelerator, emulator=emulator, firmware=firmware)
+        record = {"schema": SCHEMA, "accelerator": accelerator, "started": time.time(), "argv": argv}
+        process = QemuProcess(files)
+        child = process.launch(argv, record)
+        self._children.append(child)
+        return self._wait_for_control(machine, process, accelerator, child)
+
+    def _wait_for_control(
+        self, machine: Machine, process: QemuProcess, accelerator: str, child: subprocess.Popen[bytes]
+    ) -> Started:
+        try:
+            with process.connect(_LAUNCH_TIMEOUT) as qmp:
+                return replace(_started(machine, process, qmp), child=child)
+        except QmpError as exc:
+            if not process.exists():
+                raise explain_death(machine, accelerator, child.wait(_KILL_TIMEOUT)) from None
+            self._end(process)
+            raise _no_control(machine, exc) from exc
+
+    def _describe(self, machine: Machine, process: QemuProcess, qmp: Qmp) -> Status:
+        started = _started(machine, process, qmp)
+        state = qmp.status()
+        return Status(
+            State.RUNNING if state == "running" else State.BROKEN,
+            endpoint=started.endpoint,
+            accelerator=started.accelerator,
+            pid=process.pid(),
+            detail=_STATE_WORDS.get(state, f"QEMU has stopped the guest ({state})"),
+        )
+
+    def _power_off(self, process: QemuProcess, timeout: float) -> bool:
+        """Whether the guest switched itself off within ``timeout`` seconds after being asked to."""
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                with process.connect(2.0) as qmp:
+                    if qmp.status() != "running":
+                        return False  # a guest that does not run does not see the button
+                    qmp.execute("system_powerdown")
+            except QmpError:
+                return not process.exists()
+            if process.wait_gone(min(_POWER_BUTTON, left)):
+                return True
+        return False
+
+    def _end(self, process: QemuProcess) -> None:
+        """End QEMU: told to, it writes back what it holds; killed, the guest's file system has to cope."""
+        try:
+            with process.connect(2.0) as qmp:
+                qmp.execute("quit")
+            gone = process.wait_gone(_QUIT_TIMEOUT)
+        except QmpError:
+            gone = not process.exists()
+        if not gone:
+            process.kill()
+            gone = process.wait_gone(_KILL_TIMEOUT)
+        self._reap()
+        if not gone:
+            raise _will_not_end(process)
+
+    def _reap(self) -> None:
+        """Take the exit statuses of ended children, which otherwise stay as zombies while we live."""
+        self._children = [child for child in self._children if child.poll() is None]
+
+
+_STATE_WORDS = {
+    "running": "",
+    "io-error": "the disk that holds it was full; `up` lets it go on once there is space",
+    "internal-error": "the accelerator could not go on (internal-error)",
+    "paused": "it is paused; `up` lets it go on",
+    "guest-panicked": "its kernel panicked",
+}
+
+
+def _started(machine: Machine, process: QemuProcess, qmp: Qmp) -> Started:
+    endpoint = Endpoint("127.0.0.1", qmp.ssh_port())
+    return Started(machine, process, recorded_accelerator(process.files), endpoint)
+
+
+def recorded_accelerator(files: QemuFiles) -> str:
+    """The accelerator of the last start; without a record "tcg", which is never blamed for anything."""
+    try:
+        return str(json.loads(files.record.read_bytes())["accelerator"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "tcg"
+
+
+def recorded_argv(machine: Machine) -> list[str]:
+    """The command line of the last start, to repeat it by hand: port 0 is replaced by one that is free now.
+
+    Raises InstanceError("no-record") when the machine was never started.
+    """
+    try:
+        argv = json.loads(QemuFiles(machine).record.read_bytes())["argv"]
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise InstanceError(
+            f"there is no record of a start of {machine.name!r}",
+            code="no-record",
+            details=str(exc),
+            hint=f"`ebpf-dev up {machine.name}` starts it.",
+        ) from exc
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    return [str(word).replace(":127.0.0.1:0-:22", f":127.0.0.1:{port}-:22") for word in argv]
+
+
+def _no_disk(machine: Machine) -> InstanceError:
+    return InstanceError(
+        f"the machine {machine.name!r} has no disk",
+        code="start-failed",
+        details=str(machine.overlay),
+        hint=f"`ebpf-dev delete {machine.name}`, then `ebpf-dev up {machine.name}` makes it anew.",
+    )
+
+
+def _no_control(machine: Machine, exc: QmpError) -> InstanceError:
+    return InstanceError(
+        f"QEMU started for {machine.name!r} but cannot be controlled: {exc}",
+        code="start-failed",
+        details=last_lines(QemuFiles(machine).log),
+        hint="Is the host overloaded? Try again; `ebpf-dev doctor` looks at the host.",
+    )
+
+
+def _will_not_end(process: QemuProcess) -> InstanceError:
+    pid = process.pid()
+    return InstanceError(
+        f"QEMU of {process.files.machine.name!r} does not end",
+        code="stop-failed",
+        details=f"process {pid}" if pid else "its process number is not known",
+        hint=f"`kill -9 {pid}` by hand." if pid else "Look for it with `ps` and end it by hand.",
+    )

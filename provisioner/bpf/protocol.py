@@ -1,0 +1,282 @@
+"""What the guest-side runner is told and what it says: its argv, and its JSON lines as values.
+
+The messages are described once, at the top of ``provisioner/runner/message.h``; the classes here have the
+same names and fields. Nothing in this module talks to a guest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
+
+from provisioner.core.errors import AttachError, EbpfDevError, GuestError, LoadError
+
+
+@dataclass(frozen=True)
+class RunnerOptions:
+    """The runner's command line; paths are the guest's, ``seconds`` None means until its stdin ends.
+
+    With a ``companion`` (an executable) that is run with ``arguments``, and ``object`` is left to it.
+    """
+
+    object: str
+    companion: str | None = None
+    arguments: Sequence[str] = ()
+    seconds: float | None = None
+    trace: bool = False
+    device: str | None = None
+    programs: Sequence[str] = ()
+    triggers: Sequence[str] = ()
+    log_dir: str | None = None
+
+    def argv(self, runner: str) -> list[str]:
+        """The command for ``Guest.stream``; ``runner`` is the path of the binary."""
+        words = [runner]
+        words += ["--companion", self.companion] if self.companion else ["--object", self.object]
+        if self.seconds is not None:
+            words += ["--for", f"{self.seconds:g}"]
+        if self.trace:
+            words.append("--trace")
+        if self.device is not None:
+            words += ["--dev", self.device]
+        if self.log_dir is not None:
+            words += ["--log-dir", self.log_dir]
+        for name in self.programs:
+            words += ["--prog", name]
+        for command in self.triggers:
+            words += ["--trigger", command]
+        return [*words, "--", *self.arguments] if self.companion else words
+
+
+@dataclass(frozen=True)
+class Stage:
+    """``load``, ``attach`` or ``run`` has ended."""
+
+    name: str
+    ok: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Program:
+    """How one program fared; said after the attach stage and again, with counts, after the run."""
+
+    name: str
+    section: str
+    program_type: str
+    state: str
+    target: str | None = None
+    reason: str | None = None
+    run_count: int | None = None
+    run_time_ns: int | None = None
+    verdicts: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Testbed:
+    """The veth pair that network programs were attached to."""
+
+    device: str
+    addresses: list[Any]
+    peer_addresses: list[Any]
+
+
+@dataclass(frozen=True)
+class Printk:
+    """A line of bpf_printk; ``time`` is in seconds since the guest's boot."""
+
+    text: str
+    comm: str | None = None
+    pid: int | None = None
+    cpu: int | None = None
+    time: float | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """A record of a ring or perf buffer: ``fields`` of ``struct``, or ``hex`` when its type is not known."""
+
+    map: str
+    struct: str | None = None
+    fields: dict[str, Any] | None = None
+    hex: str | None = None
+    guessed: bool | None = None
+    rest: str | None = None
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Records that a perf buffer (by map name) or the trace buffer (``printk``) dropped."""
+
+    source: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """A line that a trigger command printed, or its exit status."""
+
+    command: str
+    text: str | None = None
+    status: int | None = None
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A line that the companion program printed; ``stream`` is ``stdout`` or ``stderr``."""
+
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Iterator:
+    """What an iterator program wrote."""
+
+    program: str
+    text: str | None = None
+    hex: str | None = None
+    truncated: int | None = None
+
+
+@dataclass(frozen=True)
+class MapDump:
+    """A map's or a section's content at the end: entries are ``{"key": ..., "value": ...}``."""
+
+    name: str
+    map_type: str
+    entries: list[Any]
+    truncated: int | None = None
+    zeros: int | None = None
+
+
+@dataclass(frozen=True)
+class VerifierLog:
+    """Where in the guest the whole verifier log of a refused program is."""
+
+    program: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Log:
+    """A line for the reporter; ``level`` is ``warning``, ``note``, or ``stray`` for what is no message."""
+
+    level: str
+    text: str
+
+
+@dataclass(frozen=True)
+class RunnerError:
+    """Why loading or attaching failed; ``file`` and ``line`` as the compiler was given them."""
+
+    code: str
+    brief: str
+    details: str
+    hint: str
+    program: str | None = None
+    file: str | None = None
+    line: int | None = None
+
+    def as_exception(self) -> EbpfDevError:
+        """The failure as an exception: AttachError, LoadError, or GuestError for one of the runner's own."""
+        if self.code == "runner-failed":
+            return GuestError(self.brief, code=self.code, details=self.details, hint=self.hint)
+        family = AttachError if self.code == "attach-failed" else LoadError
+        return family(
+            self.brief,
+            code=self.code,
+            details=self.details,
+            hint=self.hint,
+            file=self.file,
+            line=self.line,
+        )
+
+
+@dataclass(frozen=True)
+class Done:
+    """The last message; ``reason`` is ``time``, ``signal``, ``stdin``, ``finished`` or ``error``."""
+
+    status: int
+    reason: str
+
+
+Message = (
+    Stage
+    | Program
+    | Testbed
+    | Printk
+    | Event
+    | Lost
+    | Trigger
+    | Companion
+    | Iterator
+    | MapDump
+    | VerifierLog
+    | Log
+    | RunnerError
+    | Done
+)
+
+#: What a message's "type" says -> its class.
+MESSAGE_KINDS: dict[str, type[Message]] = {
+    "stage": Stage,
+    "program": Program,
+    "testbed": Testbed,
+    "printk": Printk,
+    "event": Event,
+    "lost": Lost,
+    "trigger": Trigger,
+    "companion": Companion,
+    "iterator": Iterator,
+    "map": MapDump,
+    "verifier": VerifierLog,
+    "log": Log,
+    "error": RunnerError,
+    "done": Done,
+}
+
+#: The JSON types each annotation of the classes above accepts.
+_JSON_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "bool": (bool,),
+    "float": (int, float),
+    "list[Any]": (list,),
+    "dict[str, Any]": (dict,),
+}
+
+
+class _Malformed(Exception):
+    pass
+
+
+def _checked(value: object, annotation: str) -> object:
+    wanted = annotation.removesuffix(" | None")
+    if value is None and wanted != annotation:
+        return None
+    # bool is an int to Python, but not to JSON.
+    if not isinstance(value, _JSON_TYPES[wanted]) or (isinstance(value, bool) and wanted != "bool"):
+        raise _Malformed
+    return value
+
+
+def _build(kind: type[Message], data: dict[str, Any]) -> Message:
+    values: dict[str, Any] = {}
+    for field in fields(kind):
+        if field.name in data:
+            values[field.name] = _checked(data[field.name], str(field.type))
+        elif field.default is MISSING:
+            raise _Malformed
+    return kind(**values)
+
+
+def parse_message(line: str) -> Message:
+    """The message in a line of the runner's stdout; what is none becomes a ``stray`` Log, never an error."""
+    try:
+        data = json.loads(line)
+        return _build(MESSAGE_KINDS[data["type"]], data)
+    except (ValueError, KeyError, TypeError, RecursionError, _Malformed):
+        return Log(level="stray", text=line)

@@ -1,0 +1,96 @@
+"""images, examples, doctor."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from provisioner.cli.options import DEFAULT, InstanceOption, Json, Verbose, errors_as_json, paths, print_json
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(images)
+    app.command()(examples)
+    app.command()(doctor)
+
+
+def images(as_json: Json = False, verbose: Verbose = False) -> None:
+    """List the images that instances can be made of. Example: ebpf-dev images"""
+    from provisioner.core.config import format_size
+    from provisioner.ui import print_table
+    from provisioner.workflows.listing import list_images
+
+    with errors_as_json(as_json):
+        items = list_images(paths())
+    if as_json:
+        print_json({"schema": 1, "images": [vars(item) for item in items]})
+        return
+    rows = [
+        [
+            item.name,
+            item.title,
+            ", ".join(item.arches),
+            item.state,
+            format_size(item.size) if item.size else "-",
+        ]
+        for item in items
+    ]
+    print_table(["image", "what it is", "architectures", "here", "size"], rows)
+
+
+def examples(as_json: Json = False, verbose: Verbose = False) -> None:
+    """List the examples that `ebpf-dev run NAME` takes. Example: ebpf-dev examples"""
+    from provisioner.bpf.examples import load_examples
+    from provisioner.ui import print_table
+
+    found = load_examples()
+    if as_json:
+        print_json(
+            {
+                "schema": 1,
+                "examples": [
+                    {"name": item.name, "title": item.title, "file": str(item.source)}
+                    for item in found.values()
+                ],
+            }
+        )
+        return
+    columns = ["example", "what it shows", *(["file"] * verbose)]
+    print_table(
+        columns, [[item.name, item.title, *([str(item.source)] * verbose)] for item in found.values()]
+    )
+    typer.echo("\nRun one with `ebpf-dev run NAME`; each has a README.md beside its source.")
+
+
+def doctor(
+    instance: InstanceOption = DEFAULT,
+    fix: Annotated[bool, typer.Option("--fix", help="Install what the host lacks.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before installing.")] = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Check the host, and the guest when it runs; say the cure of whatever is wrong.
+
+    Example: ebpf-dev doctor --fix
+    """
+    from provisioner.core.config import load_settings
+    from provisioner.ui import make_reporter
+    from provisioner.workflows import doctor as workflow
+
+    with errors_as_json(as_json):
+        settings = load_settings(paths(), Path.cwd(), os.environ, {})
+        if fix:
+            workflow.fix(paths(), settings, make_reporter(verbose), ask=None if yes else typer.confirm)
+        checks = workflow.examine(instance, paths(), settings)
+    if as_json:
+        print_json(
+            {"schema": 1, "ok": workflow.all_well(checks), "checks": [vars(check) for check in checks]}
+        )
+    else:
+        from provisioner.ui import print_checks
+
+        print_checks(checks, verbose=verbose)
+    raise typer.Exit(0 if workflow.all_well(checks) else 3)

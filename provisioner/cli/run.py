@@ -1,0 +1,184 @@
+"""run."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from provisioner.cli.options import DEFAULT, InstanceOption, Json, Verbose, paths, print_json
+
+if TYPE_CHECKING:
+    from provisioner.core.errors import EbpfDevError
+    from provisioner.core.reporter import Reporter
+    from provisioner.ui import RunDisplay, SilentDisplay
+    from provisioner.workflows.instances import Instance
+    from provisioner.workflows.run import Outcome, RunRequest
+
+#: How long a run lasts that nobody at a terminal can end; seconds.
+UNATTENDED_SECONDS = 10.0
+
+
+def register(app: typer.Typer) -> None:
+    app.command(context_settings={"allow_interspersed_args": True})(run)
+
+
+def _complete_target(incomplete: str) -> list[str]:
+    from provisioner.bpf.examples import load_examples
+
+    return [name for name in load_examples() if name.startswith(incomplete)]
+
+
+def run(
+    file: Annotated[
+        str, typer.Argument(help="A C file or an example's name.", autocompletion=_complete_target)
+    ],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="For the companion program, behind `--`.")
+    ] = None,
+    instance: InstanceOption = DEFAULT,
+    seconds: Annotated[
+        float | None, typer.Option("--for", help="Stop after so many seconds.", min=0.1, show_default=False)
+    ] = None,
+    trigger: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A shell command for the guest once all is attached (repeatable).", show_default=False
+        ),
+    ] = None,
+    no_trigger: Annotated[bool, typer.Option("--no-trigger", help="Not even an example's own.")] = False,
+    prog: Annotated[
+        list[str] | None, typer.Option(help="Only this program (repeatable).", show_default=False)
+    ] = None,
+    dev: Annotated[
+        str | None, typer.Option(help="Attach network programs to this interface.", show_default=False)
+    ] = None,
+    loader: Annotated[str | None, typer.Option(help="runner or companion.", show_default=False)] = None,
+    include: Annotated[
+        list[Path] | None, typer.Option(help="A directory of headers (repeatable).", show_default=False)
+    ] = None,
+    cflag: Annotated[
+        list[str] | None, typer.Option(help="A flag for clang (repeatable).", show_default=False)
+    ] = None,
+    bring_up: Annotated[
+        bool | None,
+        typer.Option(
+            "--up/--no-up", help="Bring the instance up first (default: on a terminal).", show_default=False
+        ),
+    ] = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Build, load and attach an eBPF program in the guest, and show what it says.
+
+    Example: ebpf-dev run hello, or ebpf-dev run my.bpf.c --for 5 --trigger 'ls /'
+    """
+    from provisioner.core.errors import EbpfDevError
+    from provisioner.ui import make_reporter
+    from provisioner.workflows.run import RunRequest
+
+    if seconds is None and not (sys.stdout.isatty() and not as_json):
+        seconds = UNATTENDED_SECONDS
+    request = RunRequest(
+        target=file,
+        seconds=seconds,
+        triggers=() if no_trigger else tuple(trigger) if trigger else None,
+        programs=tuple(prog or ()),
+        device=dev,
+        include_dirs=tuple(include or ()),
+        cflags=tuple(cflag or ()),
+        use_companion=_use_companion(loader),
+        arguments=tuple(arguments or ()),
+    )
+    reporter = make_reporter(verbose)
+    wanted = sys.stdout.isatty() if bring_up is None else bring_up
+    try:
+        with interruptible() as stop:
+            outcome = _carry_out(
+                request, _find_instance(instance, wanted, reporter), as_json, reporter, stop, verbose
+            )
+    except EbpfDevError as exc:
+        if not as_json:
+            raise
+        print_json(_report_without_run(request, instance, exc))
+        raise typer.Exit(exc.exit_status) from exc
+    if as_json:
+        print_json(outcome.report)
+        raise typer.Exit(outcome.status)
+    if outcome.error:
+        raise outcome.error
+    raise typer.Exit(outcome.status)
+
+
+def _use_companion(loader: str | None) -> bool | None:
+    from provisioner.core.errors import UsageError
+
+    choices = {None: None, "companion": True, "runner": False}
+    if loader not in choices:
+        raise UsageError(
+            f"There is no loader called '{loader}'", code="unknown-loader", hint="Use runner or companion."
+        )
+    return choices[loader]
+
+
+def _find_instance(name: str, wanted: bool, reporter: Reporter) -> Instance:
+    """The instance to run on; made to run first when that is ``wanted``."""
+    import os
+
+    from provisioner.core.config import load_settings
+    from provisioner.workflows.instances import open_instance
+    from provisioner.workflows.up import bring_up
+
+    if not wanted:
+        return open_instance(name, paths())
+    settings = load_settings(paths(), Path.cwd(), os.environ, {})
+    return bring_up(name, settings, paths(), reporter).instance
+
+
+def _carry_out(
+    request: RunRequest,
+    instance: Instance,
+    as_json: bool,
+    reporter: Reporter,
+    stop: threading.Event,
+    verbose: bool,
+) -> Outcome:
+    from provisioner.ui import RunDisplay, SilentDisplay
+    from provisioner.workflows.run import run_program
+
+    display: RunDisplay | SilentDisplay = SilentDisplay() if as_json else RunDisplay(verbose=verbose)
+    outcome = run_program(request, instance, display.show, reporter, stop)
+    display.finish(outcome.report)
+    return outcome
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """The first Ctrl-C asks the run to end in good order, the second breaks it off."""
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: object) -> None:
+        if stop.is_set() or number != signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _report_without_run(request: RunRequest, name: str, error: EbpfDevError) -> dict[str, object]:
+    from provisioner.bpf.report import ReportBuilder, Subject
+
+    builder = ReportBuilder(Subject(request.target, name, "", "", ""))
+    builder.add_error(error)
+    return builder.to_json()

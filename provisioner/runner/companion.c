@@ -1,0 +1,142 @@
+#include "companion.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pty.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "lines.h"
+#include "message.h"
+#include "util.h"
+
+/* How long a companion may take to detach and to print its last table after it was asked to end. */
+#define GRACE_SECONDS 5.0
+
+static struct line_reader outputs[] = { { .fd = -1 }, { .fd = -1 } };
+static pid_t companion;
+static int exit_status;
+
+static void say_companion_line(const void *stream, const char *line, size_t length)
+{
+	struct json *json = message_begin("companion");
+
+	json_put_string(json, "stream", stream);
+	json_key(json, "text");
+	json_string_n(json, line, length);
+	message_end();
+}
+
+/* A terminal, because libc holds back what is printed into a pipe, and few programs flush each line. */
+static int open_output(struct line_reader *reader, const char *name, int *theirs)
+{
+	struct termios raw;
+	int ours;
+
+	if (openpty(&ours, theirs, NULL, NULL, NULL))
+		return -errno;
+	tcgetattr(*theirs, &raw);
+	cfmakeraw(&raw);
+	tcsetattr(*theirs, TCSANOW, &raw);
+	reader->say = say_companion_line;
+	reader->context = name;
+	lines_open(reader, ours);
+	return 0;
+}
+
+static void become_companion(char *const argv[], int output, int errors)
+{
+	sigset_t none;
+
+	setpgid(0, 0);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
+	dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
+	dup2(output, STDOUT_FILENO);
+	dup2(errors, STDERR_FILENO);
+	execv(argv[0], argv);
+	fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));
+	_exit(127);
+}
+
+int companion_start(char *const argv[])
+{
+	int output, errors;
+
+	if (open_output(&outputs[0], "stdout", &output) || open_output(&outputs[1], "stderr", &errors))
+		return -ENOTTY;
+	companion = fork_tied();
+	if (companion == 0)
+		become_companion(argv, output, errors);
+	close(output);
+	close(errors);
+	if (companion < 0)
+		return companion;
+	setpgid(companion, companion); /* whoever comes first */
+	return 0;
+}
+
+size_t companion_descriptors(int *descriptors, size_t limit)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < 2 && count < limit; i++)
+		if (outputs[i].fd >= 0)
+			descriptors[count++] = outputs[i].fd;
+	return count;
+}
+
+void companion_read(void)
+{
+	lines_read(&outputs[0]);
+	lines_read(&outputs[1]);
+}
+
+void companion_reap(void)
+{
+	int status;
+
+	if (companion <= 0 || waitpid(companion, &status, WNOHANG) <= 0)
+		return;
+	exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	companion = 0;
+	companion_read();
+}
+
+bool companion_ended(void)
+{
+	return companion <= 0;
+}
+
+void companion_stop(void)
+{
+	double deadline = seconds_now() + GRACE_SECONDS;
+
+	if (companion > 0)
+		kill(-companion, SIGINT);
+	while (companion > 0 && seconds_now() < deadline) {
+		poll(NULL, 0, 20);
+		companion_read();
+		companion_reap();
+	}
+	if (companion > 0) {
+		message_log("warning", "the companion program did not end when asked to; it was killed");
+		kill(-companion, SIGKILL);
+		waitpid(companion, NULL, 0);
+		exit_status = 128 + SIGKILL;
+		companion = 0;
+	}
+	companion_read();
+}
+
+int companion_status(void)
+{
+	return exit_status;
+}

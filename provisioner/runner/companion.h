@@ -1,0 +1,16 @@
+/* A program's own user space: started instead of loading an object, its lines passed on, ended with us. */
+#ifndef RUNNER_COMPANION_H
+#define RUNNER_COMPANION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+int companion_start(char *const argv[]);	/* 0 or -errno */
+size_t companion_descriptors(int *descriptors, size_t limit);
+void companion_read(void);
+void companion_reap(void);			/* after SIGCHLD */
+bool companion_ended(void);
+void companion_stop(void);			/* asks it, waits, and kills it */
+int companion_status(void);			/* as a shell would give it: 128 + signal when killed */
+
+#endif

@@ -1,0 +1,428 @@
+/*
+ * The guest-side runner: loads an eBPF object, attaches its programs, and says as JSON lines what they print, send
+ * and count (message.h), until its time is over, stdin ends or a signal comes. It never pins anything, and everything
+ * it makes in the kernel hangs on its own descriptors and children.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <net/if.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "attach.h"
+#include "children.h"
+#include "companion.h"
+#include "events.h"
+#include "iterators.h"
+#include "libbpf_log.h"
+#include "load.h"
+#include "maps.h"
+#include "message.h"
+#include "run.h"
+#include "testbed.h"
+#include "trace.h"
+#include "trigger.h"
+#include "util.h"
+
+static const char USAGE[] =
+	"Usage: runner --object FILE [options]\n"
+	"       runner --companion PROGRAM [--for SECONDS] [--trigger CMD] [-- ARGUMENTS]\n"
+	"Load and attach an eBPF object as root; report as JSON lines on stdout (see message.h).\n"
+	"  --for SECONDS   stop after that long; without it on SIGINT, SIGTERM or the end of stdin\n"
+	"  --no-stdin      do not watch stdin\n"
+	"  --trace         read bpf_printk even when no program seems to call it\n"
+	"  --dev IFACE     attach network programs there, not to a veth pair of our own\n"
+	"  --prog NAME     only this program (repeatable)\n"
+	"  --trigger CMD   shell command to run once all is attached (repeatable); with the veth pair on its peer side\n"
+	"  --log-dir DIR   where to write whole verifier logs\n"
+	"  --verbose       libbpf's own log to stderr\n";
+
+enum { OPT_OBJECT = 256, OPT_FOR, OPT_NO_STDIN, OPT_TRACE, OPT_DEV, OPT_PROG, OPT_TRIGGER, OPT_LOG_DIR, OPT_VERBOSE,
+       OPT_COMPANION };
+
+static const struct option OPTIONS[] = {
+	{ "object", required_argument, NULL, OPT_OBJECT },
+	{ "companion", required_argument, NULL, OPT_COMPANION },
+	{ "for", required_argument, NULL, OPT_FOR },
+	{ "no-stdin", no_argument, NULL, OPT_NO_STDIN },
+	{ "trace", no_argument, NULL, OPT_TRACE },
+	{ "dev", required_argument, NULL, OPT_DEV },
+	{ "prog", required_argument, NULL, OPT_PROG },
+	{ "trigger", required_argument, NULL, OPT_TRIGGER },
+	{ "log-dir", required_argument, NULL, OPT_LOG_DIR },
+	{ "verbose", no_argument, NULL, OPT_VERBOSE },
+	{ "help", no_argument, NULL, 'h' },
+	{},
+};
+
+static void refuse(const char *problem)
+{
+	fprintf(stderr, "runner: %s\n%s", problem, USAGE);
+	exit(EXIT_USAGE);
+}
+
+static double parse_seconds(const char *text)
+{
+	char *end;
+	double seconds = strtod(text, &end);
+
+	if (end == text || *end || !isfinite(seconds) || seconds <= 0)
+		refuse("--for takes a number of seconds greater than 0");
+	return seconds;
+}
+
+static void take_option(struct options *options, int option)
+{
+	switch (option) {
+	case OPT_OBJECT:
+		options->object = optarg;
+		break;
+	case OPT_COMPANION:
+		options->companion = optarg;
+		break;
+	case OPT_FOR:
+		options->seconds = parse_seconds(optarg);
+		break;
+	case OPT_NO_STDIN:
+		options->use_stdin = false;
+		break;
+	case OPT_TRACE:
+		options->trace = true;
+		break;
+	case OPT_DEV:
+		options->device = optarg;
+		break;
+	case OPT_PROG:
+		options->programs[options->program_count++] = optarg;
+		break;
+	case OPT_TRIGGER:
+		options->triggers[options->trigger_count++] = optarg;
+		break;
+	case OPT_LOG_DIR:
+		options->log_dir = optarg;
+		break;
+	case OPT_VERBOSE:
+		options->verbose = true;
+		break;
+	case 'h':
+		fputs(USAGE, stdout);
+		exit(EXIT_OK);
+	default:
+		refuse("unknown option");
+	}
+}
+
+static struct options parse_options(int argc, char **argv)
+{
+	struct options options = { .use_stdin = true };
+	int option;
+
+	options.programs = calloc(argc, sizeof(char *));
+	options.triggers = calloc(argc, sizeof(char *));
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1)
+		take_option(&options, option);
+	if (!options.object == !options.companion)
+		refuse("either --object or --companion is needed");
+	if (options.object && optind < argc)
+		refuse("--object takes nothing but options");
+	if (options.companion)
+		/* The element before the rest is an option's; ours goes there, where argv[0] belongs. */
+		options.companion_argv = &argv[optind - 1];
+	return options;
+}
+
+/* From here on signals are read in the main loop. Not earlier: one must be able to interrupt a long verification. */
+static int catch_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+/* Returns true when one of them asks us to end. */
+static bool read_signals(int fd)
+{
+	struct signalfd_siginfo info;
+	bool end = false;
+
+	while (read(fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGCHLD) {
+			triggers_reap();
+			companion_reap();
+		} else
+			end = true;
+	}
+	return end;
+}
+
+static bool stdin_ended(void)
+{
+	char ignored[256];
+	ssize_t n = read(STDIN_FILENO, ignored, sizeof(ignored));
+
+	return n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN);
+}
+
+static int smaller_wait(int a, int b)
+{
+	return a < 0 ? b : b < 0 ? a : a < b ? a : b;
+}
+
+#define MAX_WAIT_SECONDS 3600
+
+static int wait_ms(double deadline)
+{
+	double left = deadline - seconds_now();
+
+	if (left > MAX_WAIT_SECONDS) /* also INFINITY */
+		left = MAX_WAIT_SECONDS;
+	return smaller_wait(messages_due_ms(), left > 0 ? (int)(left * 1000) + 1 : 0);
+}
+
+enum { FD_SIGNALS, FD_STDIN, FD_TRACE, FD_OTHERS, FD_LIMIT = 64 };
+
+static size_t gather(struct pollfd *fds, const struct options *options, int signals)
+{
+	int others[FD_LIMIT - FD_OTHERS];
+	size_t count = events_descriptors(others, FD_LIMIT - FD_OTHERS);
+
+	count += triggers_descriptors(others + count, FD_LIMIT - FD_OTHERS - count);
+	count += companion_descriptors(others + count, FD_LIMIT - FD_OTHERS - count);
+	fds[FD_SIGNALS] = (struct pollfd){ signals, POLLIN, 0 };
+	fds[FD_STDIN] = (struct pollfd){ options->use_stdin ? STDIN_FILENO : -1, POLLIN, 0 };
+	fds[FD_TRACE] = (struct pollfd){ trace_descriptor(), POLLIN, 0 };
+	for (size_t i = 0; i < count; i++)
+		fds[FD_OTHERS + i] = (struct pollfd){ others[i], POLLIN, 0 };
+	return FD_OTHERS + count;
+}
+
+static void read_everything(void)
+{
+	trace_read();
+	events_consume();
+	triggers_read();
+	companion_read();
+}
+
+/* Returns the reason to stop. */
+static const char *watch(const struct options *options, int signals)
+{
+	double deadline = options->seconds ? seconds_now() + options->seconds : INFINITY;
+	struct pollfd fds[FD_LIMIT];
+
+	while (seconds_now() < deadline) {
+		size_t count = gather(fds, options, signals);
+		int ready = poll(fds, count, wait_ms(deadline));
+
+		if (ready > 0 && fds[FD_SIGNALS].revents && read_signals(signals))
+			return "signal";
+		if (ready > 0 && fds[FD_STDIN].revents && stdin_ended())
+			return "stdin";
+		if (ready > 0)
+			read_everything();
+		if (options->companion && companion_ended())
+			return "finished";
+		if (messages_due_ms() == 0)
+			messages_flush();
+		if (messages_broken())
+			return "stdin";
+	}
+	return "time";
+}
+
+static bool only_iterators(const struct run *run)
+{
+	for (size_t i = 0; i < run->program_count; i++)
+		if (run->programs[i].state == PROGRAM_ATTACHED && !is_iterator(&run->programs[i]))
+			return false;
+	return true;
+}
+
+static int find_device(struct run *run)
+{
+	char brief[200];
+
+	if (!needs_device(run))
+		return EXIT_OK;
+	if (!run->options.device)
+		run->testbed = testbed_create();
+	else if (!if_nametoindex(run->options.device)) {
+		snprintf(brief, sizeof(brief), "there is no network device %s", run->options.device);
+		message_error(&(struct error_report){ .code = "attach-failed",
+						      .brief = brief,
+						      .hint = "`ip link` in the guest lists them." });
+		return EXIT_ATTACH;
+	}
+	if (run->options.device || run->testbed)
+		run->device_index = if_nametoindex(run->options.device ? run->options.device : TESTBED_DEVICE);
+	return EXIT_OK;
+}
+
+static int attach_stage(struct run *run)
+{
+	double start = seconds_now();
+	int status;
+
+	if (run->options.trace || object_prints(run))
+		trace_open();
+	events_open(run);
+	run->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+	status = find_device(run);
+	if (!status)
+		status = attach_programs(run);
+	message_stage("attach", status == EXIT_OK, seconds_now() - start);
+	messages_flush();
+	return status;
+}
+
+static void set_in_motion(struct run *run)
+{
+	int namespace = -1;
+
+	iterators_read(run);
+	if (run->testbed) {
+		testbed_start_traffic(run->testbed);
+		namespace = testbed_peer_namespace(run->testbed);
+	}
+	triggers_start(run->options.triggers, run->options.trigger_count, namespace);
+}
+
+static void say_results(struct run *run)
+{
+	for (size_t i = 0; i < run->program_count; i++)
+		if (run->programs[i].state == PROGRAM_ATTACHED)
+			say_program(&run->programs[i], true);
+	maps_dump(run);
+}
+
+/* Returns the reason why it ended. */
+static const char *run_stage(struct run *run, int signals)
+{
+	double start = seconds_now();
+	const char *reason = "finished";
+
+	set_in_motion(run);
+	if (!only_iterators(run) || run->options.trigger_count)
+		reason = watch(&run->options, signals);
+	triggers_stop();
+	detach_programs(run);
+	read_everything();
+	message_stage("run", true, seconds_now() - start);
+	say_results(run);
+	return reason;
+}
+
+static void clean_up(struct run *run)
+{
+	detach_programs(run);
+	trace_close();
+	testbed_destroy(run->testbed);
+	children_kill_all();
+	events_close();
+	if (run->stats_fd >= 0)
+		close(run->stats_fd);
+	unload_object(run);
+}
+
+static int load_stage(struct run *run)
+{
+	double start = seconds_now();
+	int status = load_object(run);
+
+	if (status)
+		for (size_t i = 0; i < run->program_count; i++)
+			say_program(&run->programs[i], false);
+	message_stage("load", status == EXIT_OK, seconds_now() - start);
+	messages_flush();
+	return status;
+}
+
+/* Until it says its first line; one that says nothing gets its triggers nevertheless. */
+static void await_companion(void)
+{
+	struct pollfd fds[2];
+	int others[2];
+	size_t count = companion_descriptors(others, 2);
+
+	for (size_t i = 0; i < count; i++)
+		fds[i] = (struct pollfd){ others[i], POLLIN, 0 };
+	poll(fds, count, 3000);
+}
+
+/* The program brings its own loader: run that, and do the rest as always. Returns its exit status. */
+static int run_companion(const struct options *options, const char **reason)
+{
+	double start = seconds_now();
+	int signals = catch_signals();
+	int error;
+
+	trace_open();
+	options->companion_argv[0] = (char *)options->companion;
+	error = companion_start(options->companion_argv);
+	if (error) {
+		message_error(&(struct error_report){ .code = "runner-failed",
+						      .brief = "the companion program cannot be started",
+						      .details = strerror(-error) });
+		return EXIT_INTERNAL;
+	}
+	await_companion();
+	triggers_start(options->triggers, options->trigger_count, -1);
+	*reason = watch(options, signals);
+	companion_stop();
+	triggers_stop();
+	trace_read();
+	message_stage("run", companion_status() == 0, seconds_now() - start);
+	trace_close();
+	children_kill_all();
+	return companion_status();
+}
+
+static void say_done(int status, const char *reason)
+{
+	struct json *json = message_begin("done");
+
+	json_put_unsigned(json, "status", status);
+	json_put_string(json, "reason", reason);
+	message_end();
+	messages_flush();
+}
+
+int main(int argc, char **argv)
+{
+	struct run run = { .options = parse_options(argc, argv), .stats_fd = -1 };
+	const char *reason = "error";
+	int status, signals;
+
+	signal(SIGPIPE, SIG_IGN); /* a reader that has gone must not keep us from cleaning up */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	if (run.options.companion) {
+		status = run_companion(&run.options, &reason);
+		say_done(status, reason);
+		return status;
+	}
+	libbpf_log_start(run.options.verbose);
+	status = load_stage(&run);
+	if (!status) {
+		signals = catch_signals();
+		status = attach_stage(&run);
+		if (count_attached(&run))
+			reason = run_stage(&run, signals);
+	}
+	clean_up(&run);
+	say_done(status, reason);
+	return status;
+}

@@ -1,0 +1,260 @@
+"""``run``: send a program, build it, and let the runner load, attach, watch and detach it."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from provisioner.bpf.build import BuildPlan, compile_error, host_paths, plan_build
+from provisioner.bpf.examples import Example, find_example, load_examples
+from provisioner.bpf.protocol import Done, Message, RunnerError, RunnerOptions, VerifierLog, parse_message
+from provisioner.bpf.report import ReportBuilder, Subject
+from provisioner.bpf.sources import Sources, find_sources
+from provisioner.core.errors import BuildError, EbpfDevError, GuestError, UsageError
+from provisioner.core.paths import ensure_dir
+from provisioner.core.reporter import Reporter
+from provisioner.guest.base import Guest
+from provisioner.guest.recipe import HOME, ensure_runner, ensure_vmlinux, make_tar, runner_path
+from provisioner.workflows.instances import Instance, connected
+
+#: A program that the verifier walks for long, or a compiler on a slow emulated processor; seconds.
+BUILD_TIMEOUT = 600.0
+
+# What is there already, asked in one round trip; a build directory is whole once its `done` exists.
+_LOOK = '[ -x "$1" ] && echo runner; [ -s "$2" ] && echo vmlinux; [ -e "$3/done" ] && echo build; :'
+# Old builds go by age; the directory being made is new again even when an interrupted one was there.
+_SEND = (
+    'find "$1" -mindepth 1 -maxdepth 1 -mtime +7 -exec rm -rf {} + 2>/dev/null; '
+    'rm -rf "$2" && mkdir -p "$3" && tar -x -C "$3"'
+)
+_STEP = 'cd "$1" && shift && exec "$@"'
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What to run and how; ``seconds`` None means until ``stop``, ``triggers`` None an example's own."""
+
+    target: str
+    seconds: float | None = None
+    triggers: tuple[str, ...] | None = None
+    programs: tuple[str, ...] = ()
+    device: str | None = None
+    include_dirs: tuple[Path, ...] = ()
+    cflags: tuple[str, ...] = ()
+    use_companion: bool | None = None
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Target:
+    """The file that a name on the command line means, and the example it belongs to."""
+
+    file: Path
+    example: Example | None = None
+
+
+@dataclass
+class Outcome:
+    """``status`` is ours to exit with; ``error`` is set when something failed."""
+
+    report: dict[str, Any]
+    status: int
+    error: EbpfDevError | None = None
+
+
+def find_target(name: str) -> Target:
+    """The file or example called ``name``; a file of that name wins. Raises UsageError with near names."""
+    path = Path(name)
+    if path.exists():
+        return Target(path)
+    if example := find_example(name):
+        return Target(example.source, example)
+    if "/" in name or name.endswith(".c"):
+        return Target(path)
+    raise UsageError(
+        f"There is no file and no example called '{name}'",
+        code="unknown-example",
+        details=f"Examples: {', '.join(load_examples())}",
+        hint="Give the path of a C file, or one of the examples.",
+    )
+
+
+def run_program(
+    request: RunRequest,
+    instance: Instance,
+    on_message: Callable[[Message], None],
+    reporter: Reporter,
+    stop: threading.Event,
+) -> Outcome:
+    """Carry a request out on a running instance and return its report.
+
+    Failures of the program (it does not compile, load or attach) and of the guest end in the outcome, so
+    that the report is there in any case. Setting ``stop`` ends the run in good order.
+    """
+    target = find_target(request.target)
+    record = instance.record
+    builder = ReportBuilder(
+        Subject(str(target.file), record.name, record.release, record.arch, record.backend)
+    )
+    run = _Run(request, target, instance, builder, on_message, reporter, stop)
+    try:
+        status = run.carry_out()
+    except EbpfDevError as exc:
+        builder.add_error(exc)
+        return Outcome(builder.to_json(), exc.exit_status, exc)
+    return Outcome(builder.to_json(), status)
+
+
+@dataclass
+class _Run:
+    """One run in progress; each method is one stage."""
+
+    request: RunRequest
+    target: Target
+    instance: Instance
+    builder: ReportBuilder
+    on_message: Callable[[Message], None]
+    reporter: Reporter
+    stop: threading.Event
+
+    def carry_out(self) -> int:
+        """The exit status of a run that ended well or of the companion; a failed program is raised."""
+        sources = find_sources(self.target.file, self.request.include_dirs)
+        record = self.instance.record
+        plan = plan_build(
+            sources, home=HOME, release=record.release, arch=record.arch, cflags=self.request.cflags
+        )
+        with connected(self.instance) as guest:
+            runner = self._prepare(guest, sources, plan)
+            seen = self._watch(guest, self._options(plan).argv(runner))
+            kept = [self._keep_log(guest, log) for log in seen.logs]
+        if seen.failure:
+            raise self._program_error(seen.failure, sources, kept)
+        assert seen.done is not None
+        return seen.done.status
+
+    def _prepare(self, guest: Guest, sources: Sources, plan: BuildPlan) -> str:
+        """Bring runner, vmlinux.h and object about, each unless it is there; returns the runner's path."""
+        runner = runner_path()
+        vmlinux = f"{HOME}/vmlinux/{self.instance.record.release}/vmlinux.h"
+        there = guest.run(["sh", "-c", _LOOK, "look", runner, vmlinux, plan.directory]).stdout.split()
+        if "runner" not in there:
+            with self.reporter.step("Building the runner"):
+                ensure_runner(guest)
+        if "vmlinux" not in there:
+            with self.reporter.step("Generating vmlinux.h from the guest's BTF"):
+                ensure_vmlinux(guest)
+        if "build" not in there:
+            self._timed("sync", lambda: _send(guest, sources, plan))
+            with self.reporter.step(f"Compiling {sources.program.name}"):
+                self._timed("build", lambda: self._build(guest, sources, plan))
+        return runner
+
+    def _timed(self, stage: str, action: Callable[[], T]) -> T:
+        start, ok = time.monotonic(), False
+        try:
+            result = action()
+            ok = True
+            return result
+        finally:
+            self.builder.add_stage(stage, ok, time.monotonic() - start)
+
+    def _build(self, guest: Guest, sources: Sources, plan: BuildPlan) -> None:
+        for argv in plan.steps:
+            done = guest.run(
+                ["sh", "-c", _STEP, "step", plan.source_dir, *argv], timeout=BUILD_TIMEOUT, check=False
+            )
+            if not done.ok:
+                raise compile_error(sources, argv, done.stderr or done.stdout)
+            for line in host_paths(done.stderr, sources).splitlines():
+                self.reporter.debug(line)
+        guest.run(["touch", f"{plan.directory}/done"])
+
+    def _options(self, plan: BuildPlan) -> RunnerOptions:
+        request = self.request
+        return RunnerOptions(
+            object=plan.object,
+            companion=plan.companion if request.use_companion is not False else None,
+            arguments=request.arguments,
+            seconds=request.seconds,
+            device=request.device,
+            programs=request.programs,
+            triggers=self._triggers(),
+            log_dir=plan.directory,
+        )
+
+    def _triggers(self) -> Sequence[str]:
+        if self.request.triggers is not None:
+            return self.request.triggers
+        return self.target.example.trigger if self.target.example else ()
+
+    def _watch(self, guest: Guest, argv: Sequence[str]) -> _Seen:
+        seen, stderr = _Seen(), list[str]()
+
+        def on_line(stream: str, line: str) -> None:
+            if stream == "stderr":
+                stderr.append(line)
+                return
+            message = parse_message(line)
+            seen.take(message)
+            if not isinstance(message, RunnerError):  # told once more below, with the host's file names
+                self.builder.add(message)
+            self.on_message(message)
+
+        status = guest.stream(argv, on_line, stop=self.stop)
+        if seen.done is None:
+            raise GuestError(
+                f"The runner ended with status {status} before it was done",
+                code="runner-died",
+                details="\n".join(stderr[-15:]),
+                hint="The guest may be out of memory: `ebpf-dev exec -- dmesg` tells.",
+            )
+        return seen
+
+    def _program_error(self, failure: RunnerError, sources: Sources, kept: Sequence[Path]) -> EbpfDevError:
+        """The runner's error in the host's words: file names, and where the whole log is now."""
+        error = failure.as_exception()
+        error.details = host_paths(error.details, sources)
+        if isinstance(error, BuildError) and error.file:
+            error.file = host_paths(f"{error.file}:", sources).removesuffix(":")
+        if kept:
+            error.details += "\n" + "\n".join(f"The whole verifier log: {path}" for path in kept)
+        return error
+
+    def _keep_log(self, guest: Guest, log: VerifierLog) -> Path:
+        """Bring a verifier log to the host, where it outlives the guest."""
+        name = re.sub(r"[^\w.-]", "_", f"{self.target.file.stem}-{log.program}.verifier.log")
+        path = ensure_dir(self.instance.paths.logs) / name
+        guest.get(log.path, path)
+        return path
+
+
+@dataclass
+class _Seen:
+    """What of the runner's messages decides how the run ends."""
+
+    failure: RunnerError | None = None
+    done: Done | None = None
+    logs: list[VerifierLog] = field(default_factory=list)
+
+    def take(self, message: Message) -> None:
+        if isinstance(message, RunnerError) and self.failure is None:
+            self.failure = message
+        elif isinstance(message, VerifierLog):
+            self.logs.append(message)
+        elif isinstance(message, Done):
+            self.done = message
+
+
+def _send(guest: Guest, sources: Sources, plan: BuildPlan) -> None:
+    files = {str(file): sources.root / file for file in sources.files}
+    builds = f"{HOME}/build"
+    argv = ["sh", "-c", _SEND, "send", builds, plan.directory, plan.source_dir]
+    guest.run(argv, input=make_tar(files), timeout=120)

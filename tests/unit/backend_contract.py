@@ -1,0 +1,77 @@
+"""What every backend must do. Subclass it, with ``backend`` and ``machine`` fixtures, to hold one to it."""
+
+from __future__ import annotations
+
+import socket
+
+from provisioner.backends.base import Backend, Endpoint, Machine, State
+from provisioner.core.reporter import SilentReporter
+
+
+class BackendContract:
+    """``machine`` is one that was not created yet; the fixture deletes it afterwards."""
+
+    #: Seconds a start may take; a backend with a real guest sets more.
+    timeout = 20.0
+
+    def start(self, backend: Backend, machine: Machine) -> Endpoint:
+        backend.create(machine)
+        return backend.start(machine, SilentReporter(), self.timeout)
+
+    def test_the_host_can_run_it(self, backend: Backend, machine: Machine) -> None:
+        backend.check_host(machine.arch)
+
+    def test_a_machine_is_absent_until_it_is_created(self, backend: Backend, machine: Machine) -> None:
+        assert backend.status(machine).state is State.ABSENT
+        backend.create(machine)
+        assert backend.status(machine).state is State.STOPPED
+
+    def test_creating_twice_leaves_the_disk_alone(self, backend: Backend, machine: Machine) -> None:
+        backend.create(machine)
+        before = machine.overlay.stat()
+        backend.create(machine)
+        after = machine.overlay.stat()
+        assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+        assert after.st_mode & 0o077 == 0
+
+    def test_a_life(self, backend: Backend, machine: Machine) -> None:
+        """In one test, for a start may be slow: start twice, look, stop twice, delete twice."""
+        endpoint = self.start(backend, machine)
+        assert endpoint.host == "127.0.0.1"
+        self.see_that_it_runs(backend, machine, endpoint)
+        assert backend.start(machine, SilentReporter(), self.timeout) == endpoint
+        for _ in range(2):
+            backend.stop(machine)
+            self.see_that_it_stands_still(backend, machine, endpoint)
+        for _ in range(2):
+            backend.delete(machine)
+            assert backend.status(machine).state is State.ABSENT
+        assert not machine.overlay.exists()
+        assert not machine.console_log.exists()
+
+    def see_that_it_runs(self, backend: Backend, machine: Machine, endpoint: Endpoint) -> None:
+        status = backend.status(machine)
+        assert status.state is State.RUNNING
+        assert status.endpoint == endpoint
+        assert status.accelerator
+        with socket.create_connection((endpoint.host, endpoint.port), 10) as connection:
+            assert connection.recv(4) == b"SSH-"
+
+    def see_that_it_stands_still(self, backend: Backend, machine: Machine, endpoint: Endpoint) -> None:
+        status = backend.status(machine)
+        assert (status.state, status.endpoint, status.pid) == (State.STOPPED, None, None)
+        with socket.socket() as client:
+            assert client.connect_ex((endpoint.host, endpoint.port)) != 0
+
+    def test_what_is_not_there_can_be_stopped_and_deleted(self, backend: Backend, machine: Machine) -> None:
+        backend.stop(machine)
+        backend.stop(machine, force=True)
+        backend.delete(machine)
+        assert backend.status(machine).state is State.ABSENT
+
+    def test_a_running_machine_can_be_deleted(self, backend: Backend, machine: Machine) -> None:
+        endpoint = self.start(backend, machine)
+        backend.delete(machine)
+        assert backend.status(machine).state is State.ABSENT
+        with socket.socket() as client:
+            assert client.connect_ex((endpoint.host, endpoint.port)) != 0

@@ -1,0 +1,130 @@
+"""A backend without machines, for tests of workflows."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections import deque
+from pathlib import Path
+
+from provisioner.backends.base import Endpoint, Machine, State, Status
+from provisioner.core.paths import ensure_dir
+from provisioner.core.reporter import Reporter
+
+
+class FakeBackend:
+    """Implements ``Backend`` with files in the machine's directory and a listener that sends a banner.
+
+    ``calls`` lists what was called, as (method, machine name or architecture). ``fail("start", error)`` makes
+    the next call of that method raise, before it has done anything; several are raised one after another.
+    ``endpoint`` may be set to that of a real server, for example a fake sshd, to be handed out instead.
+    """
+
+    name = "fake"
+
+    def __init__(self, endpoint: Endpoint | None = None) -> None:
+        self.calls: list[tuple[str, str]] = []
+        self.endpoint = endpoint
+        self._failures: dict[str, deque[BaseException]] = {}
+        self._running: dict[Path, _Banner] = {}
+        self._broken: dict[Path, str] = {}
+
+    def fail(self, method: str, error: BaseException) -> None:
+        self._failures.setdefault(method, deque()).append(error)
+
+    def crash(self, machine: Machine) -> None:
+        """End a running machine as a kill would: without a word, its files as they are."""
+        self._running.pop(machine.directory).close()
+
+    def break_down(self, machine: Machine, detail: str) -> None:
+        """Make ``status`` call a machine broken, until it is started or stopped again."""
+        self._broken[machine.directory] = detail
+
+    def check_host(self, arch: str) -> None:
+        self._called("check_host", arch)
+
+    def create(self, machine: Machine) -> None:
+        self._called("create", machine.name)
+        ensure_dir(machine.directory)
+        if not machine.overlay.exists():
+            machine.overlay.touch(mode=0o600)
+            machine.overlay.write_text(
+                json.dumps({"base": str(machine.base_disk), "size": machine.disk_size})
+            )
+
+    def start(self, machine: Machine, reporter: Reporter, timeout: float = 300.0) -> Endpoint:
+        self._called("start", machine.name)
+        self._broken.pop(machine.directory, None)
+        with reporter.step(f"Booting {machine.name}"):
+            if machine.directory not in self._running:
+                machine.console_log.write_text("fake guest login: \n")
+                self._running[machine.directory] = _Banner()
+        return self._endpoint(machine)
+
+    def status(self, machine: Machine) -> Status:
+        self._called("status", machine.name)
+        if machine.directory in self._broken:
+            return Status(State.BROKEN, detail=self._broken[machine.directory])
+        if machine.directory in self._running:
+            return Status(State.RUNNING, self._endpoint(machine), "tcg", os.getpid())
+        return Status(State.STOPPED if machine.overlay.exists() else State.ABSENT)
+
+    def stop(self, machine: Machine, *, force: bool = False, timeout: float = 60.0) -> None:
+        self._called("stop", machine.name)
+        self._halt(machine)
+
+    def delete(self, machine: Machine) -> None:
+        self._called("delete", machine.name)
+        self._halt(machine)
+        machine.overlay.unlink(missing_ok=True)
+        machine.console_log.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """End every machine; for fixtures."""
+        for banner in self._running.values():
+            banner.close()
+        self._running.clear()
+
+    def _halt(self, machine: Machine) -> None:
+        self._broken.pop(machine.directory, None)
+        banner = self._running.pop(machine.directory, None)
+        if banner is not None:
+            banner.close()
+
+    def _endpoint(self, machine: Machine) -> Endpoint:
+        return self.endpoint or self._running[machine.directory].endpoint
+
+    def _called(self, method: str, what: str) -> None:
+        self.calls.append((method, what))
+        if self._failures.get(method):
+            raise self._failures[method].popleft()
+
+
+class _Banner:
+    """Says ``SSH-`` to whoever connects, and nothing else."""
+
+    def __init__(self) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint("127.0.0.1", self._server.getsockname()[1])
+
+    def close(self) -> None:
+        # Closing alone does not wake a thread that waits in accept().
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._server.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._server.accept()
+            except OSError:
+                return
+            with connection:
+                connection.sendall(b"SSH-2.0-Fake\r\n")

@@ -1,0 +1,149 @@
+"""A program that looks like QEMU from outside: its options, its control socket, its console, an SSH banner.
+
+Installed on PATH by ``install``. What it does is told per accelerator in the environment variable
+``FAKE_QEMU``, a JSON object such as ``{"kvm": "internal-error", "tcg": "boot"}``:
+
+boot             the banner comes on the third connection, the power button works
+silent           everything but the banner
+mute             not even a console
+panic            the kernel panics on the console
+die              it complains about its accelerator and ends
+no-space         it complains about a full disk and ends
+internal-error   the guest stops at once
+io-error         the guest stops at once, and runs when told to go on
+deaf             boots, but the power button does nothing
+
+``FAKE_QEMU_VERSION`` replaces the version it claims to have.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+from pathlib import Path
+
+
+def install(directory: Path) -> None:
+    """Put ``qemu-system-x86_64`` and ``qemu-img`` into ``directory``, to be found first on PATH."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in ("qemu-system-x86_64", "qemu-img"):
+        program = directory / name
+        program.write_text(f"#!/bin/sh\nexec '{sys.executable}' -I -S '{__file__}' {name} \"$@\"\n")
+        program.chmod(0o755)
+
+
+def qemu_img(words: list[str]) -> int:
+    if words[0] == "info":
+        print(json.dumps({"virtual-size": 2**30}))
+        return 0
+    if Path(words[words.index("-b") + 1]).name == "huge.qcow2":
+        print("qemu-img: error while writing: No space left on device", file=sys.stderr)
+        return 1
+    Path(words[-2]).write_text(json.dumps(words))
+    return 0
+
+
+class FakeQemu:
+    def __init__(self, words: list[str]) -> None:
+        self.options = [word.replace(",,", "\0") for word in words]
+        self.behaviour = json.loads(os.environ["FAKE_QEMU"])[self.after("-accel").split(",")[0]]
+        self.state = {"internal-error": "internal-error", "io-error": "io-error"}.get(
+            self.behaviour, "running"
+        )
+        self.connections = 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+
+    def after(self, option: str) -> str:
+        return self.options[self.options.index(option) + 1].replace("\0", ",")
+
+    def path(self, prefix: str) -> str:
+        value = next(word for word in self.options if word.startswith(prefix))
+        return value.partition("path=")[2].partition(",")[0].replace("\0", ",")
+
+    def run(self) -> int:
+        Path(self.after("-pidfile")).write_text(f"{os.getpid()}\n")
+        if self.behaviour == "die":
+            accelerator = self.after("-accel").split(",")[0]
+            print(f"qemu-system-x86_64: failed to initialize {accelerator}: Broken", file=sys.stderr)
+            return 1
+        if self.behaviour == "no-space":
+            print("qemu-system-x86_64: root: No space left on device", file=sys.stderr)
+            return 1
+        self.write_console()
+        threading.Thread(target=self.serve_ssh, daemon=True).start()
+        self.serve_control()
+        return 0
+
+    def write_console(self) -> None:
+        text = (
+            "[    0.1] Kernel panic - not syncing: VFS\r\n"
+            if self.behaviour == "panic"
+            else "\x1b[1mHi\x1b[0m\r\n"
+        )
+        Path(self.path("file,id=console")).write_bytes(b"" if self.behaviour == "mute" else text.encode())
+
+    def serve_ssh(self) -> None:
+        while True:
+            connection, _ = self.listener.accept()
+            self.connections += 1
+            answers = self.behaviour in ("boot", "deaf", "io-error") and self.state == "running"
+            if self.connections >= 3 and answers:
+                connection.sendall(b"SSH-2.0-Fake\r\n")
+            connection.close()
+
+    def serve_control(self) -> None:
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(self.path("socket,id=qmp"))
+        server.listen(10)
+        while True:
+            connection, _ = server.accept()
+            with connection, connection.makefile("rw") as stream:
+                if self.serve_client(stream):
+                    return
+
+    def serve_client(self, stream) -> bool:  # type: ignore[no-untyped-def]
+        stream.write(json.dumps({"QMP": {"version": {}}}) + "\n")
+        stream.flush()
+        for line in stream:
+            request = json.loads(line)
+            answer = self.execute(request["execute"], request.get("arguments", {}))
+            stream.write(json.dumps({"event": "SOMETHING"}) + "\n" + json.dumps(answer) + "\n")
+            stream.flush()
+            if answer.get("quit"):
+                return True
+        return False
+
+    def execute(self, command: str, arguments: dict[str, str]) -> dict[str, object]:
+        if command == "query-uuid":
+            return {"return": {"UUID": self.after("-uuid")}}
+        if command == "query-status":
+            return {"return": {"status": self.state}}
+        if command == "human-monitor-command":
+            port = self.listener.getsockname()[1]
+            return {"return": f"  TCP[HOST_FORWARD]  13  127.0.0.1 {port}  10.0.2.15    22     0     0\r\n"}
+        if command == "query-rx-filter":
+            return {"return": [{"name": "net0", "multicast-table": ["01:00:5e:00:00:01"]}]}
+        if command == "cont":
+            self.state = "running"
+        if command == "quit" or (command == "system_powerdown" and self.behaviour != "deaf"):
+            return {"return": {}, "quit": True}
+        return {"return": {}}
+
+
+def main(words: list[str]) -> int:
+    if words[0] == "qemu-img":
+        return qemu_img(words[1:])
+    if words[1] == "--version":
+        print(f"QEMU emulator version {os.environ.get('FAKE_QEMU_VERSION', '8.2.0')} (Fake)")
+        return 0
+    if words[1:3] == ["-accel", "help"]:
+        print("Accelerators supported in QEMU binary:\ntcg\nkvm")
+        return 0
+    return FakeQemu(words[1:]).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,151 @@
+"""One home, one golden and one running instance for all tests that need a real virtual machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provisioner.core.process import CommandResult
+
+#: Generous, because everything may run under TCG on two busy cores; nothing is measured here.
+FIRST_UP = 1500.0
+BOOT = 400.0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.vm)
+
+
+@dataclass(frozen=True)
+class Cli:
+    """The command line as a user has it, with a home of its own."""
+
+    home: Path
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {**os.environ, "EBPF_DEV_HOME": str(self.home), "NO_COLOR": "1"}
+
+    def argv(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "provisioner", *words]
+
+    def __call__(self, *words: str, timeout: float = 180.0, check: bool = True) -> CommandResult:
+        done = subprocess.run(
+            self.argv(*words), env=self.env, capture_output=True, text=True, errors="replace",
+            timeout=timeout, stdin=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+        result = CommandResult(tuple(words), done.returncode, done.stdout, done.stderr)
+        if check and not result.ok:
+            pytest.fail(f"{' '.join(words)}: status {result.status}\n{result.stdout}\n{result.stderr}")
+        return result
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """The same in the background, in a process group of its own, stderr merged into stdout."""
+        return subprocess.Popen(
+            self.argv(*words), env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            errors="replace", stdin=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+
+    def json(self, *words: str, timeout: float = 180.0, check: bool = True) -> Any:
+        return json.loads(self(*words, timeout=timeout, check=check).stdout)
+
+    def state(self, name: str) -> dict[str, Any]:
+        found = [item for item in self.json("status", "--json")["instances"] if item["name"] == name]
+        return found[0] if found else {"state": "absent"}
+
+    def guest(self, *argv: str, instance: str = "default", check: bool = True) -> str:
+        return self("exec", "-i", instance, "--", *argv, check=check).stdout
+
+
+def read_until(process: subprocess.Popen[str], words: str, timeout: float) -> str:
+    """Read a background command's output up to a line that has ``words``."""
+    assert process.stdout is not None
+    deadline, seen = time.monotonic() + timeout, ""
+    while time.monotonic() < deadline:
+        line = process.stdout.readline()
+        seen += line
+        if words in line:
+            return seen
+        if not line:
+            break
+    pytest.fail(f"never said {words!r}:\n{seen}")
+
+
+def kill_group(process: subprocess.Popen[str], number: int = signal.SIGKILL) -> None:
+    os.killpg(process.pid, number)
+    process.wait(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def cli() -> Iterator[Cli]:
+    home = Path(tempfile.mkdtemp(prefix="ebpf-dev-test-"))
+    cli = Cli(home)
+    try:
+        yield cli
+    finally:
+        for instance in cli.json("status", "--json")["instances"]:
+            cli("delete", instance["name"], timeout=BOOT, check=False)
+        left = machines_of(home)
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(home, ignore_errors=True)
+        assert not left, f"virtual machines were left running: {left}"
+
+
+def machines_of(home: Path) -> list[int]:
+    """The processes of virtual machines that belong to this home."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if b"qemu-system" in words and os.fsencode(home) in words:
+                found.append(int(entry.name))
+    return found
+
+
+@pytest.fixture(scope="session")
+def instance(cli: Cli) -> Cli:
+    """The instance `default`, running; its first `up` was killed in the middle of provisioning.
+
+    That costs nothing extra and shows for every test that an interrupted `up` ends well.
+    """
+    first = cli.start("up")
+    said = read_until(first, "Installing headers and toolchain", FIRST_UP)
+    time.sleep(20)  # somewhere in the middle of downloading or unpacking
+    kill_group(first)
+    assert machines_of(cli.home), said
+    result = cli("up", timeout=FIRST_UP)
+    assert "is running" in result.stdout
+    return cli
+
+
+@pytest.fixture
+def second(instance: Cli) -> Iterator[Callable[[str], Cli]]:
+    """Further instances for one test, deleted afterwards."""
+    made = list[str]()
+
+    def make(name: str) -> Cli:
+        made.append(name)
+        instance("up", name, timeout=BOOT)
+        return instance
+
+    yield make
+    for name in made:
+        instance("delete", name, timeout=BOOT, check=False)

@@ -36,9 +36,7 @@ class BuildPlan:
     steps: tuple[tuple[str, ...], ...]
 
 
-def plan_build(
-    sources: Sources, *, home: str, release: str, arch: str, cflags: Sequence[str] = ()
-) -> BuildPlan:
+def plan_build(sources: Sources, *, home: str, release: str, arch: str, cflags: Sequence[str] = ()) -> BuildPlan:
     """The plan for a guest that runs kernel ``release`` and keeps our files below ``home``."""
     digest = _digest(sources, release, arch, cflags)
     directory = f"{home}/build/{digest}"
@@ -52,9 +50,7 @@ def plan_build(
     return BuildPlan(directory, source_dir, plan_object, companion, tuple(steps))
 
 
-def _clang(
-    sources: Sources, target: str, vmlinux_dir: str, arch: str, cflags: Sequence[str]
-) -> tuple[str, ...]:
+def _clang(sources: Sources, target: str, vmlinux_dir: str, arch: str, cflags: Sequence[str]) -> tuple[str, ...]:
     """One clang call that satisfies the flags of all the projects looked at.
 
     The program's own directory and its project's come first, so that their vmlinux.h wins over the guest's,
@@ -75,9 +71,7 @@ def _clang(
     )  # fmt: skip
 
 
-def _companion_steps(
-    sources: Sources, directory: str, plan_object: str, companion: str
-) -> list[tuple[str, ...]]:
+def _companion_steps(sources: Sources, directory: str, plan_object: str, companion: str) -> list[tuple[str, ...]]:
     """Skeleton under both names in use (x.skel.h, x.bpf.skel.h), then the companion itself."""
     assert sources.companion is not None
     headers = f"{directory}/gen"

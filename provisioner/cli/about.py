@@ -52,16 +52,13 @@ def examples(as_json: Json = False, verbose: Verbose = False) -> None:
             {
                 "schema": 1,
                 "examples": [
-                    {"name": item.name, "title": item.title, "file": str(item.source)}
-                    for item in found.values()
+                    {"name": item.name, "title": item.title, "file": str(item.source)} for item in found.values()
                 ],
             }
         )
         return
     columns = ["example", "what it shows", *(["file"] * verbose)]
-    print_table(
-        columns, [[item.name, item.title, *([str(item.source)] * verbose)] for item in found.values()]
-    )
+    print_table(columns, [[item.name, item.title, *([str(item.source)] * verbose)] for item in found.values()])
     typer.echo("\nRun one with `ebpf-dev run NAME`; each has a README.md beside its source.")
 
 
@@ -86,9 +83,7 @@ def doctor(
             workflow.fix(paths(), settings, make_reporter(verbose), ask=None if yes else typer.confirm)
         checks = workflow.examine(instance, paths(), settings)
     if as_json:
-        print_json(
-            {"schema": 1, "ok": workflow.all_well(checks), "checks": [vars(check) for check in checks]}
-        )
+        print_json({"schema": 1, "ok": workflow.all_well(checks), "checks": [vars(check) for check in checks]})
     else:
         from provisioner.ui import print_checks
 

@@ -59,9 +59,7 @@ def cp(
     from provisioner.workflows.instances import open_instance
 
     if len(files) < 2:
-        raise UsageError(
-            "A copy needs a source and a target", code="bad-copy", hint="ebpf-dev cp prog.c :/root/"
-        )
+        raise UsageError("A copy needs a source and a target", code="bad-copy", hint="ebpf-dev cp prog.c :/root/")
     raise typer.Exit(access.copy(open_instance(instance, paths()), files[:-1], files[-1]))
 
 

@@ -31,29 +31,21 @@ def up(
         str | None,
         typer.Option(help="See `ebpf-dev images`.", autocompletion=_complete_image, show_default=False),
     ] = None,
-    backend: Annotated[
-        str | None, typer.Option(help="What runs the machine: qemu.", show_default=False)
-    ] = None,
-    accelerator: Annotated[
-        str | None, typer.Option(help="auto, kvm, hvf or tcg.", show_default=False)
-    ] = None,
+    backend: Annotated[str | None, typer.Option(help="What runs the machine: qemu.", show_default=False)] = None,
+    accelerator: Annotated[str | None, typer.Option(help="auto, kvm, hvf or tcg.", show_default=False)] = None,
     cpus: Annotated[int | None, typer.Option(help="Virtual processors.", show_default=False)] = None,
     memory: Annotated[str | None, typer.Option(help="For example 4G.", show_default=False)] = None,
     disk: Annotated[str | None, typer.Option(help="For example 40G.", show_default=False)] = None,
     package: Annotated[
         list[str] | None, typer.Option(help="A further package to install (repeatable).", show_default=False)
     ] = None,
-    mirror: Annotated[
-        str | None, typer.Option(help="The guest's package mirror.", show_default=False)
-    ] = None,
+    mirror: Annotated[str | None, typer.Option(help="The guest's package mirror.", show_default=False)] = None,
     proxy: Annotated[str | None, typer.Option(help="The guest's HTTP proxy.", show_default=False)] = None,
     ca: Annotated[
         list[Path] | None,
         typer.Option(help="A CA certificate (PEM) for the guest to trust (repeatable).", show_default=False),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
     verbose: Verbose = False,
 ) -> None:
     """Bring an instance up: make it, provision it, start it, whatever is left to do.

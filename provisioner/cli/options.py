@@ -45,7 +45,5 @@ def errors_as_json(wanted: bool) -> Iterator[None]:
     except EbpfDevError as exc:
         if not wanted:
             raise
-        print_json(
-            {"error": {"code": exc.code, "brief": exc.brief, "details": exc.details, "hint": exc.hint}}
-        )
+        print_json({"error": {"code": exc.code, "brief": exc.brief, "details": exc.details, "hint": exc.hint}})
         raise typer.Exit(exc.exit_status) from exc

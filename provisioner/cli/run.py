@@ -36,21 +36,15 @@ def _complete_target(incomplete: str) -> list[str]:
 
 
 def run(
-    file: Annotated[
-        str, typer.Argument(help="A C file or an example's name.", autocompletion=_complete_target)
-    ],
-    arguments: Annotated[
-        list[str] | None, typer.Argument(help="For the companion program, behind `--`.")
-    ] = None,
+    file: Annotated[str, typer.Argument(help="A C file or an example's name.", autocompletion=_complete_target)],
+    arguments: Annotated[list[str] | None, typer.Argument(help="For the companion program, behind `--`.")] = None,
     instance: InstanceOption = DEFAULT,
     seconds: Annotated[
         float | None, typer.Option("--for", help="Stop after so many seconds.", min=0.1, show_default=False)
     ] = None,
     trigger: Annotated[
         list[str] | None,
-        typer.Option(
-            help="A shell command for the guest once all is attached (repeatable).", show_default=False
-        ),
+        typer.Option(help="A shell command for the guest once all is attached (repeatable).", show_default=False),
     ] = None,
     no_trigger: Annotated[bool, typer.Option("--no-trigger", help="Not even an example's own.")] = False,
     prog: Annotated[

@@ -41,7 +41,7 @@ MAX_CPUS = 255  # QEMU's q35 machine allows no more without an IOMMU
 _OTHER_VARIABLES = frozenset({"EBPF_DEV_HOME"})
 
 _LIST_SETTINGS = frozenset({"packages", "ca"})
-_OPTIONAL_SETTINGS = frozenset({"mirror", "proxy"})
+_OPTIONAL_SETTINGS = frozenset({"image_mirror", "mirror", "proxy"})
 # What people write from the habit of other tools, where the spelling alone does not lead to ours.
 _SYNONYMS = {
     "ram": "memory", "mem": "memory", "cores": "cpus", "vcpus": "cpus", "smp": "cpus", "distro": "image",
@@ -68,6 +68,7 @@ class Settings:
     disk: int = 20 * GIB
     packages: tuple[str, ...] = ()
     mirror: str | None = None
+    image_mirror: str | None = None
     proxy: str | None = None
     ca: tuple[Path, ...] = ()
     origin: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -144,9 +145,7 @@ def format_size(size: int) -> str:
 
 def describe_settings(settings: Settings) -> list[tuple[str, str, str]]:
     """Name, value and origin of every setting, as texts to show."""
-    return [
-        (name, _in_words(name, getattr(settings, name)), settings.origin.get(name, "")) for name in SETTINGS
-    ]
+    return [(name, _in_words(name, getattr(settings, name)), settings.origin.get(name, "")) for name in SETTINGS]
 
 
 def _in_words(name: str, value: object) -> str:
@@ -469,5 +468,6 @@ _PARSERS: Mapping[str, Callable[[str], object]] = {
     "memory": _at_least(MIN_MEMORY),
     "disk": _at_least(MIN_DISK),
     "mirror": _parse_url,
+    "image_mirror": _parse_url,
     "proxy": _parse_url,
 }

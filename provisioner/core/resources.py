@@ -19,7 +19,5 @@ def data_dir(name: str) -> Path:
 def runner_sources() -> list[Path]:
     """The C sources of the guest-side runner and its Makefile, in a stable order."""
     return sorted(
-        path
-        for path in (_PACKAGE / "runner").iterdir()
-        if path.suffix in {".c", ".h"} or path.name == "Makefile"
+        path for path in (_PACKAGE / "runner").iterdir() if path.suffix in {".c", ".h"} or path.name == "Makefile"
     )

@@ -68,10 +68,10 @@ def provision(guest: Guest, recipe: Recipe, reporter: Reporter) -> str:
     Safe to repeat after an interruption anywhere. Raises GuestError ("mirror-unreachable", "apt-failed",
     "headers-missing", "runner-build-failed").
     """
-    apt.update(guest, reporter)
-    apt.install(guest, (*recipe.kernel, *recipe.toolchain), reporter, "Installing headers and toolchain")
-    if recipe.extra:
-        apt.install(guest, recipe.extra, reporter, f"Installing {', '.join(recipe.extra)}")
+    missing = apt.find_missing(guest, (*recipe.kernel, *recipe.toolchain, *recipe.extra))
+    if missing:
+        apt.update(guest, reporter)
+        apt.install(guest, missing, reporter, "Installing headers and toolchain")
     release = find_kernel_pair(guest)
     with reporter.step("Building the runner"):
         ensure_runner(guest)
@@ -83,9 +83,7 @@ def find_kernel_pair(guest: Guest) -> str:
     """The newest release whose image and headers are both there; raises GuestError("headers-missing")."""
     release = guest.run(["sh", "-c", _FIND_PAIR]).stdout.strip()
     if not release:
-        found = guest.run(
-            ["sh", "-c", "uname -r; ls -d /lib/modules/* /usr/src/* /boot/vmlinuz*"], check=False
-        )
+        found = guest.run(["sh", "-c", "uname -r; ls -d /lib/modules/* /usr/src/* /boot/vmlinuz*"], check=False)
         raise GuestError(
             "The guest has no kernel with matching headers",
             code="headers-missing",
@@ -114,9 +112,7 @@ def ensure_runner(guest: Guest) -> str:
     path = runner_path(sources)
     files = {source.name: source for source in sources}
     guest.run(["mkdir", "-p", HOME])
-    built = guest.run(
-        ["sh", "-c", _BUILD_RUNNER, "runner", path], input=make_tar(files), timeout=300, check=False
-    )
+    built = guest.run(["sh", "-c", _BUILD_RUNNER, "runner", path], input=make_tar(files), timeout=300, check=False)
     if not built.ok:
         raise GuestError(
             "The runner did not build in the guest",

@@ -23,9 +23,22 @@ HOST_AS_SEEN_BY_GUEST = "10.0.2.2"
 # is why find_mirror also looks at how many suites of the family a URI serves.
 _SUITES = {
     "debian": frozenset(
-        "oldoldstable oldstable stable testing unstable sid buster bullseye bookworm trixie forky duke".split()
+        [
+            "oldoldstable",
+            "oldstable",
+            "stable",
+            "testing",
+            "unstable",
+            "sid",
+            "buster",
+            "bullseye",
+            "bookworm",
+            "trixie",
+            "forky",
+            "duke",
+        ]
     ),
-    "ubuntu": frozenset("focal jammy noble oracular plucky questing resolute devel".split()),
+    "ubuntu": frozenset(["focal", "jammy", "noble", "oracular", "plucky", "questing", "resolute", "devel"]),
 }
 _POCKETS = ("-updates", "-security", "-backports", "-proposed", "-backports-sloppy")
 # Options that say how to fetch. Everything else in apt's configuration is about the host, not about the mirror.
@@ -98,8 +111,7 @@ def parse_deb822(text: str) -> list[Source]:
         if "deb" in fields.get("types", "").split():
             suites, components = fields.get("suites", "").split(), fields.get("components", "").split()
             found += [
-                Source(uri.rstrip("/"), tuple(suites), tuple(components))
-                for uri in fields.get("uris", "").split()
+                Source(uri.rstrip("/"), tuple(suites), tuple(components)) for uri in fields.get("uris", "").split()
             ]
     return found
 

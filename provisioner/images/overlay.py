@@ -17,7 +17,8 @@ def make_overlay(stage: str, values: Mapping[str, object]) -> bytes:
     """A tar archive of ``templates/guest/STAGE``, everything owned by root.
 
     ``*.j2`` files are rendered with ``values`` and lose that ending. The stage ``final`` also carries the
-    masks: a link to /dev/null for every unit and generator that a development machine does without.
+    links: the resolver's file that the initramfs writes, and to /dev/null every unit and generator that a
+    development machine does without.
     """
     root = data_dir("templates") / _TEMPLATES / stage
     buffer = io.BytesIO()
@@ -29,9 +30,16 @@ def make_overlay(stage: str, values: Mapping[str, object]) -> bytes:
                     archive, name.removesuffix(".j2"), _content(path, f"{_TEMPLATES}/{stage}/{name}", values)
                 )
         if stage == "final":
-            for link in masks():
-                _add_link(archive, link, "/dev/null")
+            for name, target in _links().items():
+                _add_link(archive, name, target)
     return buffer.getvalue()
+
+
+def guest_templates() -> bytes:
+    """The content of everything below ``templates/guest``, to tell when an image must be built anew."""
+    root = data_dir("templates") / _TEMPLATES
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    return b"".join(path.relative_to(root).as_posix().encode() + path.read_bytes() for path in files)
 
 
 def masks() -> list[str]:
@@ -40,6 +48,10 @@ def masks() -> list[str]:
         *(f"etc/systemd/system/{unit}" for unit in _words("masked-units.txt")),
         *(f"etc/systemd/system-generators/{name}" for name in _words("masked-generators.txt")),
     ]
+
+
+def _links() -> dict[str, str]:
+    return {"etc/resolv.conf": "/run/ebpf-dev/resolv.conf", **dict.fromkeys(masks(), "/dev/null")}
 
 
 def _words(name: str) -> Iterator[str]:

@@ -106,9 +106,7 @@ class Section:
         if not isinstance(value, list):
             self.mistake(key, f"must be a list, not {_kind(value)}")
             return []
-        return [
-            Section(item, f"{self._field(key)}[{index}]", self._mistakes) for index, item in enumerate(value)
-        ]
+        return [Section(item, f"{self._field(key)}[{index}]", self._mistakes) for index, item in enumerate(value)]
 
     def finish(self) -> None:
         """Complain about every key that is unknown."""

@@ -105,9 +105,7 @@ def _columns(entries: Sequence[Any]) -> tuple[list[str], list[list[str]]]:
 
 def _fields(name: str, values: Sequence[Any]) -> tuple[list[str], list[list[str]]]:
     first = values[0]
-    if isinstance(first, Mapping) and all(
-        isinstance(v, Mapping) and v.keys() == first.keys() for v in values
-    ):
+    if isinstance(first, Mapping) and all(isinstance(v, Mapping) and v.keys() == first.keys() for v in values):
         return list(first), [[value_text(item) for item in value.values()] for value in values]
     return [name], [[value_text(value)] for value in values]
 

@@ -10,6 +10,7 @@ from provisioner.ui.screen import Part, Screen, cells, clipped, padded, safe
 
 _GAP = 2
 _NARROWEST = 8
+_MARK = 6
 
 
 class Checked(Protocol):
@@ -29,9 +30,7 @@ class Checked(Protocol):
     def needed(self) -> bool: ...
 
 
-def print_table(
-    columns: Sequence[str], rows: Sequence[Sequence[object]], stream: TextIO | None = None
-) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], stream: TextIO | None = None) -> None:
     """Rows below their column names; columns that hold only numbers are aligned to the right."""
     screen = Screen(stream or sys.stdout)
     for parts in table_lines(screen, columns, rows):
@@ -50,16 +49,16 @@ def print_checks(checks: Sequence[Checked], stream: TextIO | None = None, *, ver
     """One line a check, and below those that failed the evidence and the cure."""
     screen = Screen(stream or sys.stdout)
     width = max((cells(check.name) for check in checks), default=0)
+    margin = _MARK + width + _GAP
     for check in checks:
         mark, style = _mark(check)
-        screen.paragraph(
-            safe(check.summary), first=(f"{padded(mark, 7)}{padded(check.name, width)}  ", style)
-        )
+        title = padded(padded(mark, _MARK) + check.name, margin)
+        screen.paragraph(safe(check.summary), first=(title, style))
         if check.ok is False or verbose:
             for line in check.details.splitlines():
-                screen.line(" " * (7 + width + 2), (safe(line), "dim"))
+                screen.paragraph(safe(line), indent=margin, style="dim")
         if check.ok is False and check.cure:
-            screen.paragraph(safe(check.cure), first=("-> ", "cyan"), indent=7 + width + 2)
+            screen.paragraph(safe(check.cure), first=("-> ", "cyan"), indent=margin)
 
 
 def _mark(check: Checked) -> tuple[str, str]:

@@ -60,9 +60,7 @@ def copy(instance: Instance, sources: Sequence[str], target: str) -> int:
     _refresh_config(instance)
     words = [_scp_word(instance, word) for word in (*sources, target)]
     scp = require_tool("scp", "to copy files to and from the guest")
-    done = subprocess.run(
-        [str(scp), "-q", "-r", "-p", "-F", str(instance.ssh_config), "--", *words], check=False
-    )
+    done = subprocess.run([str(scp), "-q", "-r", "-p", "-F", str(instance.ssh_config), "--", *words], check=False)
     return done.returncode
 
 
@@ -105,8 +103,4 @@ def _refresh_config(instance: Instance) -> None:
 
 def include_line(instances: Path) -> str:
     """The line for ~/.ssh/config that makes every instance known to ssh, scp, rsync and VS Code."""
-    return (
-        f'Include "{instances}/*/ssh_config"'
-        if " " in str(instances)
-        else f"Include {instances}/*/ssh_config"
-    )
+    return f'Include "{instances}/*/ssh_config"' if " " in str(instances) else f"Include {instances}/*/ssh_config"

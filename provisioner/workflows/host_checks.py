@@ -222,9 +222,7 @@ def _memory(facts: HostFacts, settings: Settings) -> Check:
     if facts.memory_available < settings.memory:
         summary = f"{_about(facts.memory_available)} are available, and a machine takes up to {wanted}"
         return Check("memory", False, summary, cure=f"Close some programs. {cure}", needed=False)
-    return Check(
-        "memory", True, f"{_about(facts.memory_available)} available, a machine takes up to {wanted}"
-    )
+    return Check("memory", True, f"{_about(facts.memory_available)} available, a machine takes up to {wanted}")
 
 
 def _space(path: Path, free: int) -> Check:

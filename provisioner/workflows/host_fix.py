@@ -75,11 +75,10 @@ def carry_out(actions: Sequence[Action], facts: HostFacts, reporter: Reporter) -
         argv = [*(prefix if action.root else ()), *action.argv]
         with reporter.step(action.reason) as step:
             status, tail = _stream(argv, step)
-        if status == 0:
-            continue
-        if action.required:
-            raise _failed(action, facts, status, tail)
-        reporter.warn(f"`{describe(action, facts)}` failed with status {status}; going on without.")
+            if status != 0 and action.required:
+                raise _failed(action, facts, status, tail)
+        if status != 0:
+            reporter.warn(f"`{describe(action, facts)}` failed with status {status}; going on without.")
 
 
 def _root_prefix(actions: Sequence[Action], facts: HostFacts) -> tuple[str, ...]:
@@ -96,9 +95,7 @@ def _root_prefix(actions: Sequence[Action], facts: HostFacts) -> tuple[str, ...]
         )
     # Asked for before any progress is drawn, over which nobody could type; `-n` first, for `sudo -v` wants a
     # password even from those who need none for the commands themselves.
-    quiet = subprocess.run(
-        [str(sudo), "-n", "true"], capture_output=True, stdin=subprocess.DEVNULL, check=False
-    )
+    quiet = subprocess.run([str(sudo), "-n", "true"], capture_output=True, stdin=subprocess.DEVNULL, check=False)
     if quiet.returncode != 0 and subprocess.run([str(sudo), "-v"], check=False).returncode != 0:
         raise HostError(
             "sudo did not let us become root",

@@ -100,9 +100,7 @@ def run_program(
     """
     target = find_target(request.target)
     record = instance.record
-    builder = ReportBuilder(
-        Subject(str(target.file), record.name, record.release, record.arch, record.backend)
-    )
+    builder = ReportBuilder(Subject(str(target.file), record.name, record.release, record.arch, record.backend))
     run = _Run(request, target, instance, builder, on_message, reporter, stop)
     try:
         status = run.carry_out()
@@ -128,9 +126,7 @@ class _Run:
         """The exit status of a run that ended well or of the companion; a failed program is raised."""
         sources = find_sources(self.target.file, self.request.include_dirs)
         record = self.instance.record
-        plan = plan_build(
-            sources, home=HOME, release=record.release, arch=record.arch, cflags=self.request.cflags
-        )
+        plan = plan_build(sources, home=HOME, release=record.release, arch=record.arch, cflags=self.request.cflags)
         with connected(self.instance) as guest:
             runner = self._prepare(guest, sources, plan)
             seen = self._watch(guest, self._options(plan).argv(runner))

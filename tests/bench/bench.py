@@ -116,12 +116,8 @@ def main() -> None:
     print(f"{'what against what':52} {'ours':>10} {'other':>10}  ratio (min-max)")
 
     bare = command(sys.executable, "-c", "pass")
-    pair(
-        "version / python -c pass", lambda: timed(command(*TOOL, "version")), lambda: timed(bare), 3 * runs, 8
-    )
-    pair(
-        "--help / python -c pass", lambda: timed(command(*TOOL, "--help")), lambda: timed(bare), 3 * runs, 14
-    )
+    pair("version / python -c pass", lambda: timed(command(*TOOL, "version")), lambda: timed(bare), 3 * runs, 8)
+    pair("--help / python -c pass", lambda: timed(command(*TOOL, "--help")), lambda: timed(bare), 3 * runs, 14)
 
     up()
     print(f"overlay after `up`: {_overlay_bytes() / 1e6:.0f} MB, at most 100 MB")

@@ -50,9 +50,7 @@ class FakeBackend:
         ensure_dir(machine.directory)
         if not machine.overlay.exists():
             machine.overlay.touch(mode=0o600)
-            machine.overlay.write_text(
-                json.dumps({"base": str(machine.base_disk), "size": machine.disk_size})
-            )
+            machine.overlay.write_text(json.dumps({"base": str(machine.base_disk), "size": machine.disk_size}))
 
     def start(self, machine: Machine, reporter: Reporter, timeout: float = 300.0) -> Endpoint:
         self._called("start", machine.name)

@@ -50,9 +50,7 @@ class FakeQemu:
     def __init__(self, words: list[str]) -> None:
         self.options = [word.replace(",,", "\0") for word in words]
         self.behaviour = json.loads(os.environ["FAKE_QEMU"])[self.after("-accel").split(",")[0]]
-        self.state = {"internal-error": "internal-error", "io-error": "io-error"}.get(
-            self.behaviour, "running"
-        )
+        self.state = {"internal-error": "internal-error", "io-error": "io-error"}.get(self.behaviour, "running")
         self.connections = 0
         self.listener = socket.create_server(("127.0.0.1", 0))
 

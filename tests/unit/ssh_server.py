@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import paramiko
+from paramiko import common
 
 from provisioner.backends.base import Endpoint
 from provisioner.guest.identity import Identity
@@ -25,10 +26,10 @@ class _Session(paramiko.ServerInterface):
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         known = username == "root" and key.get_base64() == self._authorized.split()[1]
-        return paramiko.AUTH_SUCCESSFUL if known else paramiko.AUTH_FAILED
+        return int(common.AUTH_SUCCESSFUL if known else common.AUTH_FAILED)
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
-        return paramiko.OPEN_SUCCEEDED
+        return int(common.OPEN_SUCCEEDED)
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         threading.Thread(target=_execute, args=(channel, command.decode()), daemon=True).start()

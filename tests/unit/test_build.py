@@ -19,7 +19,7 @@ def sources(tmp_path: Path) -> Sources:
 
 
 def plan(sources: Sources, arch: str = "x86_64", release: str = "6.12", **more: list[str]) -> list[list[str]]:
-    built = plan_build(sources, home="/h", release=release, arch=arch, **more)  # type: ignore[arg-type]
+    built = plan_build(sources, home="/h", release=release, arch=arch, **more)
     return [list(step) for step in built.steps]
 
 
@@ -48,7 +48,7 @@ def test_the_companion_gets_a_skeleton(sources: Sources) -> None:
 def test_a_directory_is_named_by_all_that_goes_in(sources: Sources) -> None:
     def directory(**changes: object) -> str:
         values = {"home": "/h", "release": "6.12", "arch": "x86_64", **changes}
-        return plan_build(sources, **values).directory  # type: ignore[arg-type]
+        return plan_build(sources, **values).directory
 
     first = directory()
     assert directory() == first

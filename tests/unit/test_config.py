@@ -116,9 +116,7 @@ def test_optional_settings_can_be_cleared(load: Load) -> None:
     assert mistakes(load, "memory:\n")[0].endswith(":1: memory: has no value")
 
 
-def test_certificates_are_found_from_where_they_were_written(
-    load: Load, project: Path, tmp_path: Path
-) -> None:
+def test_certificates_are_found_from_where_they_were_written(load: Load, project: Path, tmp_path: Path) -> None:
     (project / "ours.pem").write_text("certificate")
     (tmp_path / "theirs.pem").write_text("certificate")
     assert load("", "ca: [ours.pem]").ca == (project / "ours.pem",)

@@ -93,9 +93,7 @@ def test_put_is_whole_and_has_the_mode(guest: SSHGuest, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_an_impostor_on_the_port_is_refused_before_it_sees_our_key(
-    identity: Identity, stranger: Identity
-) -> None:
+def test_an_impostor_on_the_port_is_refused_before_it_sees_our_key(identity: Identity, stranger: Identity) -> None:
     with serving(stranger, identity) as impostor, pytest.raises(GuestError) as caught:
         connect(impostor.endpoint, identity)
     assert caught.value.code == "host-key-mismatch"

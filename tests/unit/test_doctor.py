@@ -29,9 +29,7 @@ DEBIAN = HostFacts(
 )  # fmt: skip
 UBUNTU = replace(DEBIAN, distro="ubuntu", distro_like=("debian",))
 FEDORA = replace(DEBIAN, distro="fedora")
-MAC = HostFacts(
-    system="macos", arch="aarch64", user="kim", uid=501, memory=16 * GIB, memory_available=16 * GIB
-)
+MAC = HostFacts(system="macos", arch="aarch64", user="kim", uid=501, memory=16 * GIB, memory_available=16 * GIB)
 ROOT = replace(DEBIAN, user="root", uid=0)
 SETTINGS = Settings(arch="x86_64")
 

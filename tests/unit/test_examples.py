@@ -110,9 +110,7 @@ def test_a_folder_without_a_record_is_no_example(tmp_path: Path) -> None:
 
 def test_values_of_a_record(tmp_path: Path) -> None:
     example = load_examples(write_example(tmp_path, trigger="['ls']"))["x"]
-    assert example == Example(
-        "x", "X", tmp_path / "x", tmp_path / "x" / "x.bpf.c", ("ls",), 5.0, ("hello \\d+",)
-    )
+    assert example == Example("x", "X", tmp_path / "x", tmp_path / "x" / "x.bpf.c", ("ls",), 5.0, ("hello \\d+",))
     assert find_example("x", tmp_path) == example
 
 

@@ -13,7 +13,5 @@ ROOT = Path(__file__).resolve().parents[2]
     "argv", [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]], ids=" ".join
 )  # fmt: skip
 def test_clean(argv: list[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", *argv], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-m", *argv], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -21,7 +21,7 @@ def test_argv_of_the_plainest_run() -> None:
 
 
 def test_argv_of_a_companion() -> None:
-    options = RunnerOptions(companion="/tmp/x", arguments=["-v", "--for"], seconds=3)
+    options = RunnerOptions("x.o", companion="/tmp/x", arguments=["-v", "--for"], seconds=3)
     assert options.argv("runner") == ["runner", "--companion", "/tmp/x", "--for", "3", "--", "-v", "--for"]
 
 

@@ -58,9 +58,7 @@ def test_a_wanted_accelerator_is_taken_or_refused_with_its_cure() -> None:
     assert caught.value.details == "this system has: kvm, tcg"
 
 
-@pytest.mark.parametrize(
-    ("support", "inside", "usable"), [("1", "0", True), ("1", "1", True), ("", "", False)]
-)
+@pytest.mark.parametrize(("support", "inside", "usable"), [("1", "0", True), ("1", "1", True), ("", "", False)])
 def test_hvf_is_judged_by_sysctl(support: str, inside: str, usable: bool) -> None:
     assert (judge_hvf(support, inside) is None) == usable
 

@@ -40,9 +40,7 @@ def test_directories_are_private(store: Store, paths: Paths) -> None:
         assert directory.stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"schema": 99}', '{"schema": 1, "name": "one"}', "\0\xff"]
-)
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema": 99}', '{"schema": 1, "name": "one"}', "\0\xff"])
 def test_a_corrupt_record_is_said_and_can_be_removed(store: Store, paths: Paths, text: str) -> None:
     ensure_dir(paths.instance("one"))
     (paths.instance("one") / "record.json").write_text(text)

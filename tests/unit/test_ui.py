@@ -196,9 +196,7 @@ def test_on_a_terminal_each_finished_step_leaves_one_line(terminal: Terminal) ->
             reporter.note("a note")
         with pytest.raises(ValueError, match="x"), reporter.step("Broken"):
             raise ValueError("x")
-    kept = [
-        line.strip() for line in terminal.text.splitlines() if "✓" in line or "✗" in line or "note" in line
-    ]
+    kept = [line.strip() for line in terminal.text.splitlines() if "✓" in line or "✗" in line or "note" in line]
     assert [re.sub(r"\d\.\d", "N", line) for line in kept if line] == [
         "a note",
         "✓ Fetching  N s",
@@ -249,9 +247,7 @@ def test_steps_of_several_threads(terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize("columns", ["20", "40", "80", "200"])
-def test_running_steps_fit_the_terminal(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, columns: str
-) -> None:
+def test_running_steps_fit_the_terminal(terminal: Terminal, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     reporter = make_reporter(stream=terminal)
     with reporter.step("A title that is rather long, 日本語 too, " * 3) as step:
@@ -432,9 +428,7 @@ def test_a_histogram_by_its_name_with_zeros_left_out() -> None:
 
 def test_other_arrays_are_tables_and_keep_their_order() -> None:
     text = finished(maps=[array("counts", {0: 1, 1: 900}, zeros=3)])
-    assert re.search(
-        r"counts  array, 5 entries\n  KEY  VALUE\n +0 +1\n +1 +900\n  3 more that are zero", text
-    )
+    assert re.search(r"counts  array, 5 entries\n  KEY  VALUE\n +0 +1\n +1 +900\n  3 more that are zero", text)
 
 
 def test_a_hash_shows_its_largest_counters() -> None:

@@ -78,9 +78,7 @@ def _judge_hardware(name: str, facts: AcceleratorFacts) -> Verdict:
     if facts.problem is not None:
         return Verdict(name, False, facts.problem.reason, facts.problem.cure)
     if facts.refused is not None:
-        cure = (
-            f"It is tried again after an upgrade of QEMU or the host's kernel, or with accelerator {name!r}."
-        )
+        cure = f"It is tried again after an upgrade of QEMU or the host's kernel, or with accelerator {name!r}."
         return Verdict(name, False, f"it could not boot Linux here: {facts.refused}", cure)
     return Verdict(name, True, "it ran a test program")
 

@@ -38,8 +38,10 @@ ARCHITECTURES = {
         console="ttyS0",
         # Multi-threaded TCG of QEMU 7.2 runs cmpxchg16b wrongly: Linux 6.x double-faults in the slab
         # allocator at random. Without the feature bit the kernel takes another path. Newer versions lose
-        # nothing that we need by it.
-        tcg_cpu="Nehalem,-cx16",
+        # nothing that we need by it. With rdrand the kernel has its randomness before it starts a second
+        # processor; else it patches its code for that later, while the other one runs it, which the same
+        # QEMU cannot do safely either ("Oops: int3" in get_random_u32).
+        tcg_cpu="Nehalem,-cx16,+rdrand",
     ),
     "aarch64": Architecture(
         name="aarch64",

@@ -66,7 +66,9 @@ def qemu_command(
 def _devices(machine: Machine, files: QemuFiles, firmware: Path | None, ssh_port: int) -> list[Device]:
     devices: list[Device] = []
     if isinstance(machine.boot, DirectBoot):
-        devices.append(Kernel(machine.boot.kernel, machine.boot.initrd, machine.boot.cmdline))
+        # Ours to say, because it is we who chose the serial port.
+        cmdline = f"{machine.boot.cmdline} console={architecture(machine.arch).console}"
+        devices.append(Kernel(machine.boot.kernel, machine.boot.initrd, cmdline))
     elif firmware is not None:
         devices.append(Firmware(firmware))
     devices.append(RootDisk(files.overlay))

@@ -26,20 +26,16 @@ class AcceleratorFailure(Exception):  # noqa: N818 - not an error yet: there is 
 _HINTS = (
     (r'Failed to get .*"?lock', "Another QEMU uses this disk; find it with `ps` and stop it."),
     (r"[Cc]annot (set up guest memory|allocate memory)|Out of memory", "Give the machine less --memory."),
-    (r"Could not open backing file|could not load kernel|could not load initrd",
+    (r"Could not open backing file|could not (open|load) (kernel|initrd)",
      "The image under this machine is gone or damaged: `ebpf-dev delete {name}`, then `ebpf-dev up {name}`."),
     (r"Image is corrupt|not in qcow2 format",
      "The machine's disk is damaged: `ebpf-dev delete {name}`, then `ebpf-dev up {name}`."),
     (r"terminating on signal", "Something ended it from outside; `ebpf-dev up {name}` starts it again."),
 )  # fmt: skip
-_OTHER_HINT = (
-    "Run `ebpf-dev doctor`; `ebpf-dev delete {name}` and `ebpf-dev up {name}` make the machine anew."
-)
+_OTHER_HINT = "Run `ebpf-dev doctor`; `ebpf-dev delete {name}` and `ebpf-dev up {name}` make the machine anew."
 
 
-def explain_death(
-    machine: Machine, accelerator: str, status: int | None
-) -> EbpfDevError | AcceleratorFailure:
+def explain_death(machine: Machine, accelerator: str, status: int | None) -> EbpfDevError | AcceleratorFailure:
     """The error for a QEMU that ended before the guest answered; ``status`` as of subprocess, if known."""
     files = QemuFiles(machine)
     words = last_lines(files.log)

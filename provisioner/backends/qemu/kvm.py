@@ -98,9 +98,7 @@ def _explain_use(exc: OSError, device: Path) -> Problem:
     return Problem(f"{device} opens but cannot run a machine: {exc.strerror}", _FIRMWARE_CURE)
 
 
-_FIRMWARE_CURE = (
-    "See whether virtualisation is enabled in the firmware setup, or nested virtualisation in a VM."
-)
+_FIRMWARE_CURE = "See whether virtualisation is enabled in the firmware setup, or nested virtualisation in a VM."
 
 
 def _run_machine(kvm: int, arch: str) -> Problem | None:

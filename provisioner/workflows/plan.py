@@ -1,0 +1,58 @@
+"""``up --dry-run``: what would be done, computed from the same pieces that do it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from provisioner.backends.base import DirectBoot, Machine, State
+from provisioner.core.config import Settings, format_size
+from provisioner.core.names import check_instance_name
+from provisioner.core.paths import Paths
+from provisioner.core.store import Store
+from provisioner.images.catalogue import Image, find_image
+from provisioner.workflows.instances import bind_instance
+from provisioner.workflows.provision import recipe_for
+
+
+def plan_up(name: str, settings: Settings, paths: Paths) -> Iterator[str]:
+    """The plan as lines to show; touches nothing."""
+    check_instance_name(name)
+    record = Store(paths).find(name)
+    if record is not None:
+        instance = bind_instance(record, paths)
+        running = instance.status().state is State.RUNNING
+        yield f"Instance '{name}' exists and {'runs: nothing to do' if running else 'would be started'}."
+        yield from _command(instance.machine, settings.accelerator)
+        return
+    image = find_image(settings.image)
+    recipe = recipe_for(image, settings)
+    yield f"Instance '{name}' would be made of {image.title}:"
+    yield from _sources(image, settings)
+    yield f"  kernel and headers: {' '.join(recipe.kernel)}"
+    yield f"  toolchain: {' '.join(recipe.toolchain)}"
+    if recipe.extra:
+        yield f"  further packages: {' '.join(recipe.extra)}"
+    yield f"  machine: {settings.cpus} processors, {format_size(settings.memory)} of memory"
+    directory = paths.instance(name)
+    boot = DirectBoot(directory / "vmlinuz", directory / "initrd", "root=/dev/vda rw")
+    machine = Machine(
+        name=name, directory=directory, sockets=paths.runtime, arch=settings.arch, cpus=settings.cpus,
+        memory=settings.memory, disk_size=settings.disk, base_disk=directory, boot=boot,
+    )  # fmt: skip
+    yield from _command(machine, settings.accelerator)
+
+
+def _sources(image: Image, settings: Settings) -> Iterator[str]:
+    for row in image.rows_for(settings.arch):
+        yield f"  {'pinned' if row.disk.digest else 'rolling'} cloud image: {row.disk.location}"
+    if image.build is not None:
+        yield f"  else built from the packages of {image.build.suite}, if the host has mmdebstrap"
+
+
+def _command(machine: Machine, accelerator: str) -> Iterator[str]:
+    from provisioner.backends.qemu.command import qemu_command
+
+    shown = "tcg" if accelerator == "auto" else accelerator
+    yield f"  with {accelerator} acceleration, for example {shown}:"
+    yield f"    {shlex.join(qemu_command(machine, shown))}"

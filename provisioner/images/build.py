@@ -37,7 +37,7 @@ DISK_SIZE = 20 << 30
 SPACE_NEEDED = 4 << 30
 HOSTNAME = "ebpf-dev"
 #: ``rw``: nothing remounts it later. The rest is said by the recipe of whoever boots it.
-CMDLINE = "root=/dev/vda rw net.ifnames=0 quiet loglevel=4 panic=-1"
+CMDLINE = "root=/dev/vda rw net.ifnames=0 loglevel=4 systemd.show_status=true panic=-1"
 _EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
 

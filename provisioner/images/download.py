@@ -7,9 +7,11 @@ import hashlib
 import http.client
 import json
 import re
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
@@ -21,15 +23,46 @@ from provisioner.core.reporter import Reporter, Step
 from provisioner.images.catalogue import DIGEST_LENGTHS, RemoteFile
 from provisioner.images.disk import check_space, disk_full, is_disk_full
 
-#: Seconds without a byte before a connection counts as dead; also how long to wait for a host to answer.
-TIMEOUT = 10.0
+#: Seconds to wait for a host to answer: short, because there is another source behind this one.
+CONNECT_TIMEOUT = 5.0
+#: Seconds without a byte before a connection counts as cut.
+READ_TIMEOUT = 30.0
 #: Connections that may be cut in a row without bringing a single byte.
 FRUITLESS_TRIES = 3
 _CHUNK = 1 << 18
 _PURPOSE = "to download the image"
 
 
-def download(file: RemoteFile, downloads: Path, reporter: Reporter) -> Path:
+@dataclass(frozen=True)
+class Link:
+    """The way out: ``proxy`` as a URL, None for the environment's; ``ca`` are trusted beside the system's."""
+
+    proxy: str | None = None
+    ca: tuple[Path, ...] = ()
+
+    def open(self, location: str, headers: Mapping[str, str]) -> Any:
+        """The response to a GET, also when that is 416; raises HostError for every other failure."""
+        request = urllib.request.Request(location, headers={"User-Agent": "ebpf-dev", **headers})
+        try:
+            return self._opener().open(request, timeout=CONNECT_TIMEOUT)
+        except urllib.error.HTTPError as exc:
+            if exc.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                return exc
+            raise _http_error(location, exc) from exc
+        except (OSError, http.client.HTTPException) as exc:
+            raise _unreachable(location, getattr(exc, "reason", exc)) from exc
+
+    def _opener(self) -> urllib.request.OpenerDirector:
+        context = ssl.create_default_context()
+        for path in self.ca:
+            context.load_verify_locations(path)
+        handlers: list[urllib.request.BaseHandler] = [_HTTPHandler(), _HTTPSHandler(context=context)]
+        if self.proxy:
+            handlers.append(urllib.request.ProxyHandler({"http": self.proxy, "https": self.proxy}))
+        return urllib.request.build_opener(*handlers)
+
+
+def download(file: RemoteFile, downloads: Path, reporter: Reporter, link: Link | None = None) -> Path:
     """The verified file below ``downloads``; the caller moves it to where it belongs.
 
     What an earlier time left is resumed when the server still has the same file. Raises HostError:
@@ -44,9 +77,10 @@ def download(file: RemoteFile, downloads: Path, reporter: Reporter) -> Path:
         locked(downloads / f"{name}.lock", lambda: reporter.note("Another ebpf-dev downloads it; waiting.")),
         reporter.step(f"Downloading {title}") as step,
     ):
-        digest = file.digest or find_digest(file)
+        link = link or Link()
+        digest = file.digest or find_digest(file, link)
         try:
-            _Transfer(file.location, part, step).finish()
+            _Transfer(file.location, part, step, link).finish()
         except OSError as exc:
             if is_disk_full(exc):
                 raise disk_full(downloads, _PURPOSE, str(exc)) from exc
@@ -56,11 +90,11 @@ def download(file: RemoteFile, downloads: Path, reporter: Reporter) -> Path:
     return part
 
 
-def find_digest(file: RemoteFile) -> str:
+def find_digest(file: RemoteFile, link: Link) -> str:
     """The digest that the checksum file beside a rolling image gives it; raises HostError("no-digest")."""
     assert file.checksums is not None
     location = urljoin(file.location, file.checksums)
-    with _open(location, {}) as response:
+    with link.open(location, {}) as response:
         text = response.read(4 << 20).decode(errors="replace")
     name = Path(urlsplit(file.location).path).name
     found = parse_checksums(text).get(name)
@@ -91,11 +125,12 @@ def parse_checksums(text: str) -> dict[str, str]:
 class _Transfer:
     """One file on its way into ``part``; beside it lies what tells whether the server still has the same."""
 
-    def __init__(self, location: str, part: Path, step: Step) -> None:
+    def __init__(self, location: str, part: Path, step: Step, link: Link) -> None:
         self._location = location
         self._part = part
         self._validator_file = part.with_suffix(".json")
         self._step = step
+        self._link = link
 
     def finish(self) -> None:
         """Ask, and ask again for the rest after a cut, as long as that brings something."""
@@ -127,7 +162,7 @@ class _Transfer:
         """Whether the file is whole after one more request."""
         have = self._have()
         headers = self._resume_headers(have)
-        with _open(self._location, headers) as response:
+        with self._link.open(self._location, headers) as response:
             if response.status == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 # Whole already, or longer than what the server has now; the digest decides.
                 return True
@@ -162,22 +197,41 @@ class _Transfer:
                 self._step.progress(done, max(total, done), "bytes")
 
 
-def _open(location: str, headers: Mapping[str, str]) -> Any:
-    request = urllib.request.Request(location, headers={"User-Agent": "ebpf-dev", **headers})
-    try:
-        return urllib.request.urlopen(request, timeout=TIMEOUT)
-    except urllib.error.HTTPError as exc:
-        if exc.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return exc
-        raise _http_error(location, exc) from exc
-    except (urllib.error.URLError, TimeoutError) as exc:
-        reason = getattr(exc, "reason", exc)
-        raise HostError(
-            f"{urlsplit(location).hostname} cannot be reached",
-            code="network-unreachable",
-            details=f"{location}: {reason}",
-            hint="Check the network, and http_proxy and https_proxy if there is a proxy.",
-        ) from exc
+class _Connection(http.client.HTTPConnection):
+    """Gives up soon on a host that does not answer, and is patient with one that does."""
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock.settimeout(READ_TIMEOUT)
+
+
+class _SecureConnection(http.client.HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        self.sock.settimeout(READ_TIMEOUT)
+
+
+class _HTTPHandler(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Connection, req)
+
+
+class _HTTPSHandler(urllib.request.HTTPSHandler):
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__(context=context)
+        self._trusted = context
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_SecureConnection, req, context=self._trusted)
+
+
+def _unreachable(location: str, reason: object) -> HostError:
+    return HostError(
+        f"{urlsplit(location).hostname} cannot be reached",
+        code="network-unreachable",
+        details=f"{location}: {reason}",
+        hint="Check the network, and http_proxy and https_proxy if there is a proxy.",
+    )
 
 
 def _http_error(location: str, exc: urllib.error.HTTPError) -> HostError:

@@ -44,7 +44,7 @@ def foreign_cmdline(root: str) -> str:
     Its network configuration was written for the names that its first boot gave the interfaces, so they
     stay. ``panic=-1`` with QEMU's -no-reboot turns a panic into an exit that is noticed at once.
     """
-    return f"root={root} ro quiet loglevel=4 panic=-1"
+    return f"root={root} ro loglevel=4 systemd.show_status=true panic=-1"
 
 
 def golden_key(*inputs: str) -> str:

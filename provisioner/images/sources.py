@@ -18,7 +18,7 @@ from provisioner.guest.identity import Identity
 from provisioner.images.base import BaseImage, Draft, complete, drafted, find_base
 from provisioner.images.build import build_base, plan_build, plan_digest
 from provisioner.images.catalogue import CloudRow, Image, RemoteFile
-from provisioner.images.download import download
+from provisioner.images.download import Link, download
 from provisioner.images.hostapt import read_host_apt
 from provisioner.images.overlay import guest_templates
 from provisioner.images.seed import make_seed
@@ -57,7 +57,8 @@ def ensure_base(
                 raise
             reasons.append(f"{source.title}: {exc.brief}")
             following = f"; {sources[index + 1].title} next" if index + 1 < len(sources) else ""
-            reporter.note(f"No {source.title}: {exc.brief}{following}.")
+            say = reporter.warn if exc.code == "digest-mismatch" else reporter.note
+            say(f"No {source.title}: {exc.brief}{following}.")
     raise HostError(
         f"The image {image.name} cannot be had",
         code="no-image",
@@ -81,7 +82,8 @@ def _sources(
     image: Image, settings: Settings, identity: Identity, paths: Paths, reasons: list[str]
 ) -> Iterator[Source]:
     for row in image.rows_for(settings.arch):
-        yield _cloud_source(_mirrored(row, settings.image_mirror), image, paths)
+        link = Link(settings.proxy, settings.ca)
+        yield _cloud_source(_mirrored(row, settings.image_mirror), image, paths, link)
     if image.build is None:
         return
     try:
@@ -90,16 +92,16 @@ def _sources(
         reasons.append(f"packages: {exc.brief}")
 
 
-def _cloud_source(row: CloudRow, image: Image, paths: Paths) -> Source:
+def _cloud_source(row: CloudRow, image: Image, paths: Paths, link: Link) -> Source:
     digest = hashlib.sha256(f"{row.disk.location}\n{row.disk.digest}".encode()).hexdigest()[:16]
     kind = "pinned cloud image" if row.disk.digest else "rolling cloud image"
 
     def fill(draft: Draft, reporter: Reporter) -> None:
-        _take(row.disk, draft.disk, paths, reporter)
+        _take(row.disk, draft.disk, paths, reporter, link)
         if row.kernel and row.initrd:
-            _take(row.kernel, draft.kernel, paths, reporter)
-            _take(row.initrd, draft.initrd, paths, reporter)
-            draft.cmdline = f"root={row.root} ro quiet loglevel=4 panic=-1"
+            _take(row.kernel, draft.kernel, paths, reporter, link)
+            _take(row.initrd, draft.initrd, paths, reporter, link)
+            draft.cmdline = f"root={row.root} ro loglevel=4 systemd.show_status=true panic=-1"
         draft.source, draft.needs_seed = row.disk.location, True
 
     return Source(f"{image.name}-cloud-{digest}", kind, fill)
@@ -164,8 +166,8 @@ def _make(source: Source, image: str, paths: Paths, reporter: Reporter) -> BaseI
     return base
 
 
-def _take(file: RemoteFile, target: Path, paths: Paths, reporter: Reporter) -> None:
-    part = download(file, paths.downloads, reporter)
+def _take(file: RemoteFile, target: Path, paths: Paths, reporter: Reporter, link: Link) -> None:
+    part = download(file, paths.downloads, reporter, link)
     shutil.move(part, target)
     part.with_suffix(".json").unlink(missing_ok=True)
 

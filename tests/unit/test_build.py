@@ -1,6 +1,7 @@
 """Build plans and what becomes of a compiler's complaints."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_the_companion_gets_a_skeleton(sources: Sources) -> None:
 
 def test_a_directory_is_named_by_all_that_goes_in(sources: Sources) -> None:
     def directory(**changes: object) -> str:
-        values = {"home": "/h", "release": "6.12", "arch": "x86_64", **changes}
+        values: Any = {"home": "/h", "release": "6.12", "arch": "x86_64", **changes}
         return plan_build(sources, **values).directory
 
     first = directory()

@@ -12,7 +12,7 @@ from provisioner.backends.base import State
 from provisioner.core.errors import PASS_THROUGH_FAILURE, UsageError
 from provisioner.core.process import require_tool
 from provisioner.guest.connection import quote_command
-from provisioner.workflows.instances import Instance, console_tail, require_running, write_ssh_config
+from provisioner.workflows.instances import Instance, console_tail, require_running
 
 #: What ssh(1) itself returns when it could not connect; a remote command may return it as well.
 _SSH_FAILED = 255
@@ -57,7 +57,7 @@ def copy(instance: Instance, sources: Sequence[str], target: str) -> int:
             raise UsageError(
                 f"There is no file {source}", code="no-such-file", hint="A guest path starts with a colon."
             )
-    _refresh_config(instance)
+    require_running(instance)
     words = [_scp_word(instance, word) for word in (*sources, target)]
     scp = require_tool("scp", "to copy files to and from the guest")
     done = subprocess.run([str(scp), "-q", "-r", "-p", "-F", str(instance.ssh_config), "--", *words], check=False)
@@ -77,12 +77,12 @@ def ssh_host(instance: Instance) -> str:
 
 
 def read_ssh_config(instance: Instance) -> str:
-    _refresh_config(instance)
+    require_running(instance)
     return instance.ssh_config.read_text()
 
 
 def _ssh(instance: Instance, command: Sequence[str]) -> int:
-    _refresh_config(instance)
+    require_running(instance)
     ssh = require_tool("ssh", "to open a shell in the guest")
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     options = ["-t" if on_terminal else "-T", "-F", str(instance.ssh_config)]
@@ -94,11 +94,6 @@ def _ssh(instance: Instance, command: Sequence[str]) -> int:
             return process.wait()
         except KeyboardInterrupt:
             continue
-
-
-def _refresh_config(instance: Instance) -> None:
-    # Written at `up` already; again here, because somebody may have removed it.
-    write_ssh_config(instance, require_running(instance))
 
 
 def include_line(instances: Path) -> str:

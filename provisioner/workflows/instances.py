@@ -13,7 +13,6 @@ from provisioner.core.errors import EbpfDevError, GuestError, InstanceError, Usa
 from provisioner.core.files import write_atomic
 from provisioner.core.names import check_instance_name
 from provisioner.core.paths import Paths
-from provisioner.core.reporter import Reporter
 from provisioner.core.store import InstanceRecord, Store
 from provisioner.core.templates import render
 from provisioner.guest.connection import USER, SSHGuest, connect
@@ -82,9 +81,15 @@ def bind_instance(record: InstanceRecord, paths: Paths) -> Instance:
 def require_running(instance: Instance) -> Endpoint:
     """Where the guest answers; raises InstanceError("not-running") or "instance-broken"."""
     status = instance.status()
-    if status.state is State.RUNNING and status.endpoint:
-        return status.endpoint
     suffix = "" if instance.name == DEFAULT_NAME else f" {instance.name}"
+    if status.state is State.RUNNING and status.endpoint:
+        if has_ssh_config(instance, status.endpoint):
+            return status.endpoint
+        raise InstanceError(
+            f"Instance '{instance.name}' is still booting",
+            code="not-running",
+            hint=f"`ebpf-dev up{suffix}` waits until it answers.",
+        )
     if status.state is State.BROKEN:
         raise InstanceError(
             f"Instance '{instance.name}' is broken: {status.detail}",
@@ -139,6 +144,18 @@ def console_tail(machine: Machine, lines: int = 15) -> str:
 
 def write_ssh_config(instance: Instance, endpoint: Endpoint) -> None:
     """Let OpenSSH reach the instance: written at every start, because the port is a new one then."""
+    write_atomic(instance.ssh_config, _render_ssh_config(instance, endpoint))
+
+
+def has_ssh_config(instance: Instance, endpoint: Endpoint) -> bool:
+    """Whether it was written for the machine that answers at this endpoint."""
+    try:
+        return instance.ssh_config.read_bytes() == _render_ssh_config(instance, endpoint)
+    except FileNotFoundError:
+        return False
+
+
+def _render_ssh_config(instance: Instance, endpoint: Endpoint) -> bytes:
     identity = Identity(instance.paths.identity)
     text = render(
         "ssh/config.j2",
@@ -149,8 +166,4 @@ def write_ssh_config(instance: Instance, endpoint: Endpoint) -> None:
         known_hosts=identity.known_hosts,
         alias=HOST_KEY_ALIAS,
     )
-    write_atomic(instance.ssh_config, text.encode())
-
-
-def say_status(reporter: Reporter, instance: Instance, text: str) -> None:
-    reporter.note(f"Instance '{instance.name}' {text}.")
+    return text.encode()

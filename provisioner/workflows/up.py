@@ -20,7 +20,7 @@ from provisioner.guest.identity import ensure_identity
 from provisioner.guest.network import NetworkSettings, apply_network, network_settings
 from provisioner.images.catalogue import find_image
 from provisioner.images.sources import guest_sources
-from provisioner.workflows.instances import Instance, bind_instance, make_backend, write_ssh_config
+from provisioner.workflows.instances import Instance, bind_instance, has_ssh_config, make_backend, write_ssh_config
 from provisioner.workflows.provision import ensure_golden
 
 #: Settings that an existing instance keeps: they are built into its disk or belong to another machine.
@@ -63,7 +63,8 @@ def _find_running(store: Store, name: str, settings: Settings, paths: Paths) -> 
     _check_fixed(record, settings)
     instance = bind_instance(record, paths)
     status = instance.status()
-    if status.state is State.RUNNING and status.endpoint:
+    # A machine that runs may still be booting; its ssh_config is written once its sshd has answered.
+    if status.state is State.RUNNING and status.endpoint and has_ssh_config(instance, status.endpoint):
         return UpResult(instance, status.endpoint, already=True)
     return None
 

@@ -39,6 +39,7 @@ linux /vmlinuz root=LABEL={LABEL} ro console=ttyS0
 initrd /initrd.img
 boot
 """
+FSTAB = f"LABEL={LABEL} / ext4 defaults 0 1\n"
 
 
 def build_cloud_image(target: Path, reporter: Reporter | None = None) -> Path:
@@ -68,7 +69,7 @@ def _make_partition(partition: Path, reporter: Reporter) -> None:
     with scratch_directory() as scratch, reporter.step("Building a test cloud image") as step:
         tree = Tree(scratch / "tree")
         try:
-            write_atomic(scratch / "grub.tar", _grub_config())
+            write_atomic(scratch / "files.tar", _files())
             status, tail = run_mmdebstrap(_mmdebstrap_argv(tree), scratch, step)
             if status != 0:
                 raise mmdebstrap_failed(status, tail)
@@ -97,7 +98,7 @@ def _mmdebstrap_argv(tree: Tree) -> list[str]:
         f"--include={','.join(plan.packages)}",
         f"--keyring={plan.keyring}",
         *(f"--aptopt={line}" for line in apt_option_words(plan.options)),
-        "--customize-hook=tar-in grub.tar /",
+        "--customize-hook=tar-in files.tar /",
         # As on the real ones: no host keys and no network configuration until cloud-init brings them.
         '--customize-hook=rm -f "$1"/etc/ssh/ssh_host_*',
         '--customize-hook=chroot "$1" systemctl enable systemd-networkd.service systemd-resolved.service',
@@ -108,13 +109,13 @@ def _mmdebstrap_argv(tree: Tree) -> list[str]:
     ]
 
 
-def _grub_config() -> bytes:
-    data = GRUB_CFG.encode()
+def _files() -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        info = tarfile.TarInfo("./boot/grub/grub.cfg")
-        info.size, info.mode = len(data), 0o644
-        archive.addfile(info, io.BytesIO(data))
+        for name, text in (("boot/grub/grub.cfg", GRUB_CFG), ("etc/fstab", FSTAB)):
+            info = tarfile.TarInfo(f"./{name}")
+            info.size, info.mode = len(text), 0o644
+            archive.addfile(info, io.BytesIO(text.encode()))
     return buffer.getvalue()
 
 

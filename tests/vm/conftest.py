@@ -35,10 +35,11 @@ class Cli:
     """The command line as a user has it, with a home of its own."""
 
     home: Path
+    settings: tuple[tuple[str, str], ...] = ()
 
     @property
     def env(self) -> dict[str, str]:
-        return {**os.environ, "EBPF_DEV_HOME": str(self.home), "NO_COLOR": "1"}
+        return {**os.environ, "EBPF_DEV_HOME": str(self.home), "NO_COLOR": "1", **dict(self.settings)}
 
     def argv(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "provisioner", *words]

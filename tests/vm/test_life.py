@@ -131,7 +131,8 @@ def test_a_second_instance_stands_on_the_same_golden(instance: Cli, second: Call
     assert instance.guest("hostname", instance="other").strip() == "ebpf-dev"
     instance.guest("touch", "/root/only-here", instance="other")
     assert "only-here" not in instance.guest("ls", "/root")
-    assert len(list((instance.home / "data" / "goldens").iterdir())) == 1
+    records = [instance.home / "data" / "instances" / name / "record.json" for name in ("default", "other")]
+    assert len({json.loads(record.read_bytes())["golden"] for record in records}) == 1
     overlay = instance.home / "data" / "instances" / "other" / "overlay.qcow2"
     assert overlay.stat().st_blocks * 512 < 100_000_000
     # Down and up again: the disk is kept, the port is read anew, nothing is provisioned.

@@ -1,4 +1,4 @@
-"""A foreign cloud image over HTTP: bad files and cut connections on the way, firmware, cloud-init, provisioning."""
+"""A foreign cloud image over HTTP: bad files, cut connections, firmware, cloud-init, provisioning."""
 
 from __future__ import annotations
 

@@ -18,7 +18,10 @@ def register(app: typer.Typer) -> None:
 
 
 def images(as_json: Json = False, verbose: Verbose = False) -> None:
-    """List the images that instances can be made of. Example: ebpf-dev images"""
+    """List the images that instances can be made of.
+
+    Example: ebpf-dev images
+    """
     from provisioner.core.config import format_size
     from provisioner.ui import print_table
     from provisioner.workflows.listing import list_images
@@ -42,7 +45,10 @@ def images(as_json: Json = False, verbose: Verbose = False) -> None:
 
 
 def examples(as_json: Json = False, verbose: Verbose = False) -> None:
-    """List the examples that `ebpf-dev run NAME` takes. Example: ebpf-dev examples"""
+    """List the examples that `ebpf-dev run NAME` takes.
+
+    Example: ebpf-dev examples
+    """
     from provisioner.bpf.examples import load_examples
     from provisioner.ui import print_table
 

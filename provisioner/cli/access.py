@@ -19,7 +19,10 @@ def register(app: typer.Typer) -> None:
 
 
 def shell(name: Name = DEFAULT, verbose: Verbose = False) -> None:
-    """Open a root shell in the guest. Example: ebpf-dev shell"""
+    """Open a root shell in the guest.
+
+    Example: ebpf-dev shell
+    """
     from provisioner.workflows import access
     from provisioner.workflows.instances import open_instance
 
@@ -53,7 +56,10 @@ def cp(
     instance: InstanceOption = DEFAULT,
     verbose: Verbose = False,
 ) -> None:
-    """Copy files or directories to or from the guest. Example: ebpf-dev cp notes.txt :/root/"""
+    """Copy files or directories to or from the guest.
+
+    Example: ebpf-dev cp notes.txt :/root/
+    """
     from provisioner.core.errors import UsageError
     from provisioner.workflows import access
     from provisioner.workflows.instances import open_instance

@@ -40,7 +40,10 @@ def invoke(argv: list[str]) -> int:
 def version(
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Also where it is installed.")] = False,
 ) -> None:
-    """Show the version. Example: ebpf-dev version"""
+    """Show the version.
+
+    Example: ebpf-dev version
+    """
     import provisioner
 
     typer.echo(f"ebpf-dev {provisioner.__version__}")

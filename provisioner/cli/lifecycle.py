@@ -89,7 +89,10 @@ def down(
     force: Annotated[bool, typer.Option("--force", help="Cut the power instead of shutting down.")] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Shut an instance down; its disk stays. Example: ebpf-dev down"""
+    """Shut an instance down; its disk stays.
+
+    Example: ebpf-dev down
+    """
     from provisioner.ui import make_reporter
     from provisioner.workflows.lifecycle import bring_down
 
@@ -110,7 +113,10 @@ def delete(name: Name = DEFAULT, verbose: Verbose = False) -> None:
 
 
 def status(as_json: Json = False, verbose: Verbose = False) -> None:
-    """Show every instance and its state. Example: ebpf-dev status --json"""
+    """Show every instance and its state.
+
+    Example: ebpf-dev status --json
+    """
     from provisioner.ui import print_table
     from provisioner.workflows.lifecycle import InstanceStatus, list_statuses
 
@@ -150,7 +156,10 @@ def logs(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as lines come.")] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show what the instance's console said since its last start. Example: ebpf-dev logs --follow"""
+    """Show what the instance's console said since its last start.
+
+    Example: ebpf-dev logs --follow
+    """
     from provisioner.workflows.logs import console_lines
 
     for line in console_lines(name, paths(), follow=follow):

@@ -143,9 +143,8 @@ def test_the_seed_pins_our_keys_and_asks_for_nothing_else(identity: Identity) ->
     assert files["user-data"].startswith(b"#cloud-config\n")
     assert data["ssh_keys"]["ed25519_private"] == identity.host_private
     assert data["ssh_keys"]["ed25519_public"] == identity.host_public
-    assert data["users"] == [
-        {"name": "root", "lock_passwd": True, "ssh_authorized_keys": [identity.client_public]}
-    ]
+    assert data["users"] == []
+    assert data["ssh_authorized_keys"] == [identity.client_public]
     assert (data["disable_root"], data["ssh_pwauth"], data["package_update"]) == (False, False, False)
     assert yaml.safe_load(files["meta-data"])["instance-id"].startswith("ebpf-dev-")
     network = yaml.safe_load(files["network-config"])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from provisioner.core.process import require_tool
 from tests.vm.conftest import BOOT, Cli
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,8 +42,9 @@ def as_user(user: str, *argv: str, timeout: float) -> subprocess.CompletedProces
         if name.startswith(("PIP_", "SSL_")) or "proxy" in name.lower()
     }
     env = {"HOME": home, "USER": user, "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **keep}
+    runuser = str(require_tool("runuser", "to be another user"))
     return subprocess.run(
-        ["runuser", "-u", user, "--", *argv], cwd=home, env=env, capture_output=True, text=True,
+        [runuser, "-u", user, "--", *argv], cwd=home, env=env, capture_output=True, text=True,
         timeout=timeout, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
 

@@ -82,7 +82,7 @@ def apply_network(guest: Guest, settings: NetworkSettings) -> None:
     for index, certificate in enumerate(settings.ca):
         guest.put(certificate.encode(), f"{_CA_PREFIX}{index}.crt")
     if settings.ca:
-        guest.run(["update-ca-certificates"], timeout=120)
+        guest.run(["update-ca-certificates"], timeout=600)
     if settings.sources:
         _replace_sources(guest, settings.sources)
 

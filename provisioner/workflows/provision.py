@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
-from provisioner.backends.base import Backend, DirectBoot, Machine
+from provisioner.backends.base import Backend, DirectBoot, Endpoint, Machine
 from provisioner.core.config import Settings
-from provisioner.core.errors import EbpfDevError
+from provisioner.core.errors import EbpfDevError, GuestError
 from provisioner.core.files import locked, write_json
 from provisioner.core.paths import Paths, ensure_dir
 from provisioner.core.reporter import Reporter
@@ -19,6 +20,12 @@ from provisioner.images.base import BaseImage
 from provisioner.images.catalogue import Image
 from provisioner.images.golden import DAMAGED, META, SCHEMA, Golden, foreign_cmdline, golden_key, read_golden
 from provisioner.images.sources import ensure_base
+
+#: Seconds from power-on to sshd's banner, on a slow and busy host that emulates; an image of our own, and a
+#: foreign one, which starts through firmware and a boot loader and sets itself up.
+_BOOT, _FOREIGN_BOOT = 400.0, 900.0
+#: Seconds from the banner until cloud-init has written root's authorized_keys.
+_ADMISSION = 300.0
 
 
 def ensure_golden(
@@ -110,9 +117,11 @@ class _GoldenMaker:
 
     def _provision(self, machine: Machine, partial: Path, recipe: Recipe) -> dict[str, str]:
         self._backend.create(machine)
-        endpoint = self._backend.start(machine, self._reporter)
-        with connect(endpoint, self._identity) as guest:
-            apply_network(guest, self._network)
+        foreign = machine.seed is not None
+        endpoint = self._backend.start(machine, self._reporter, _FOREIGN_BOOT if foreign else _BOOT)
+        with self._admitted(endpoint) if foreign else connect(endpoint, self._identity) as guest:
+            with self._reporter.step("Carrying over proxy and certificates"):
+                apply_network(guest, self._network)
             release = provision(guest, recipe, self._reporter)
             kernel, initrd = self._fetch_kernel(guest, release, partial)
             cmdline = self._cmdline(guest)
@@ -125,6 +134,19 @@ class _GoldenMaker:
             "kernel": kernel,
             "initrd": initrd,
         }
+
+    def _admitted(self, endpoint: Endpoint) -> SSHGuest:
+        """A connection to a foreign image, whose sshd may answer before cloud-init has planted our keys."""
+        with self._reporter.step("Waiting for cloud-init to let us in") as step:
+            deadline = time.monotonic() + _ADMISSION
+            while True:
+                try:
+                    return connect(endpoint, self._identity)
+                except GuestError as exc:
+                    if time.monotonic() > deadline:
+                        raise
+                    step.detail(exc.brief)
+                    time.sleep(1)
 
     def _fetch_kernel(self, guest: SSHGuest, release: str, partial: Path) -> tuple[str, str]:
         """Host paths of the kernel to boot: the base's own when it is that release, else taken out."""

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from provisioner.core.errors import EbpfDevError
-from provisioner.core.paths import Paths, find_paths
-from provisioner.core.store import Store
+
+if TYPE_CHECKING:
+    from provisioner.core.paths import Paths
 
 DEFAULT = "default"
 
 
 def _complete_instance(incomplete: str) -> list[str]:
-    return [name for name in Store(find_paths()).names() if name.startswith(incomplete)]
+    from provisioner.core.store import Store
+
+    return [name for name in Store(paths()).names() if name.startswith(incomplete)]
 
 
 Name = Annotated[str, typer.Argument(help="The instance's name.", autocompletion=_complete_instance)]
@@ -30,10 +32,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and no
 
 
 def paths() -> Paths:
+    """Where this user's things are; imported late, as all that `--help` can do without."""
+    from provisioner.core.paths import find_paths
+
     return find_paths()
 
 
 def print_json(value: Any) -> None:
+    import json
+
     typer.echo(json.dumps(value, indent=2, default=str))
 
 

@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -96,7 +97,7 @@ def run_mmdebstrap(argv: Sequence[str], scratch: Path, step: Step) -> tuple[int,
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        # Its own session: Ctrl-C must not kill apt before mmdebstrap, told by us, has cleaned up.
+        # A group of its own: it ignores every signal itself and must be ended together with its children.
         start_new_session=True,
     )
     try:
@@ -106,15 +107,18 @@ def run_mmdebstrap(argv: Sequence[str], scratch: Path, step: Step) -> tuple[int,
             if line.startswith("I: "):
                 step.detail(line[3:].strip().rstrip("."))
         return process.wait(), list(tail)
-    except BaseException:
-        process.send_signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=30)
-        raise
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            _end_group(process)
+
+
+def _end_group(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=3)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def mke2fs_argv(tree: Path, label: str) -> list[str]:
@@ -167,7 +171,29 @@ def _sweep(parent: Path) -> None:
     for path in parent.glob(f"{_SCRATCH_PREFIX}{os.getuid()}-*"):
         pid = path.name.removeprefix(_SCRATCH_PREFIX).split("-")[1]
         if path.stat().st_uid == os.getuid() and not Path("/proc", pid).exists():
+            _end_orphans(path)
             _remove_scratch(path)
+
+
+def _end_orphans(scratch: Path) -> None:
+    """Kill an mmdebstrap that outlived the process that wanted its tree; it would go on writing there."""
+    deadline = time.monotonic() + 10
+    while (groups := _groups_naming(scratch)) and time.monotonic() < deadline:
+        for group in groups:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
+        time.sleep(0.1)
+
+
+def _groups_naming(path: Path) -> set[int]:
+    """Process groups, not our own, of the mmdebstraps that were told ``path``; a zombie has no command line."""
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes()
+            if os.fsencode(path) in words and b"/mmdebstrap\0" in words:
+                found.add(os.getpgid(int(entry.name)))
+    return found - {os.getpgrp()}
 
 
 def _remove_scratch(path: Path) -> None:

@@ -45,6 +45,13 @@ make -s -C "$new.d"
 mv "$new.d/runner" "$1"
 rm -rf "$new.d"
 """
+# The root is either the whole disk or, in a foreign image, its first partition.
+_GROW_ROOT = """
+set -e
+root=$(findmnt -no SOURCE /)
+case "$root" in *[0-9]) growpart "${root%1}" 1 || : ;; esac
+resize2fs "$root"
+"""
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,11 @@ def find_kernel_pair(guest: Guest) -> str:
 def ensure_vmlinux(guest: Guest) -> None:
     """Make vmlinux.h from the running kernel's own BTF unless it is there."""
     guest.run(["sh", "-c", _WRITE_VMLINUX, "vmlinux", HOME], timeout=120)
+
+
+def grow_root(guest: Guest) -> None:
+    """Let the root file system fill its disk; quick when it does already."""
+    guest.run(["sh", "-c", _GROW_ROOT], timeout=300)
 
 
 def runner_path(sources: Sequence[Path] | None = None) -> str:

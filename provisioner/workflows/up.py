@@ -18,6 +18,7 @@ from provisioner.core.store import InstanceRecord, Store
 from provisioner.guest.connection import connect
 from provisioner.guest.identity import ensure_identity
 from provisioner.guest.network import NetworkSettings, apply_network, network_settings
+from provisioner.guest.recipe import grow_root
 from provisioner.images.catalogue import find_image
 from provisioner.images.sources import guest_sources
 from provisioner.workflows.instances import Instance, bind_instance, has_ssh_config, make_backend, write_ssh_config
@@ -80,12 +81,17 @@ def _start(
     store.save(record)
     instance.backend.create(instance.machine)
     endpoint = instance.backend.start(instance.machine, reporter)
-    write_ssh_config(instance, endpoint)
+    if record.disk > Settings.disk:
+        # Every image's file system fits the default disk; what a larger one has more is empty at first.
+        with reporter.step("Growing the file system"), connect(endpoint, ensure_identity(paths)) as guest:
+            grow_root(guest)
     if record.network_digest != network.digest:
         with reporter.step("Updating mirror, proxy and certificates"):
             with connect(endpoint, ensure_identity(paths)) as guest:
                 apply_network(guest, network)
             store.save(replace(record, network_digest=network.digest))
+    # Last, because its presence says that nothing is left to do.
+    write_ssh_config(instance, endpoint)
     return UpResult(instance, endpoint, already=False)
 
 

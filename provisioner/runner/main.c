@@ -329,9 +329,9 @@ static const char *run_stage(struct run *run, int signals)
 static void clean_up(struct run *run)
 {
 	detach_programs(run);
-	trace_close();
 	testbed_destroy(run->testbed);
 	children_kill_all();
+	trace_close(); /* after the children, whose copies of its descriptor would keep it busy */
 	events_close();
 	if (run->stats_fd >= 0)
 		close(run->stats_fd);
@@ -386,8 +386,8 @@ static int run_companion(const struct options *options, const char **reason)
 	triggers_stop();
 	trace_read();
 	message_stage("run", companion_status() == 0, seconds_now() - start);
-	trace_close();
 	children_kill_all();
+	trace_close(); /* after the children, as above */
 	return companion_status();
 }
 

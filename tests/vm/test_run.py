@@ -43,7 +43,7 @@ def run(cli: Cli, file: Path, *words: str, seconds: float = 4) -> dict[str, Any]
 
 def test_a_run_leaves_nothing_behind(instance: Cli) -> None:
     before = instance.guest("sh", "-c", LEFTOVERS)
-    for example in ("xdp-counter", "tc-flow", "execsnoop"):
+    for example in ("xdp-loadbalancer", "tc-flow", "execsnoop"):
         instance("run", example, "--for", "3", timeout=RUN)
     assert instance.guest("sh", "-c", LEFTOVERS) == before
 

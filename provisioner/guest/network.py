@@ -6,14 +6,12 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
+from provisioner.core.addresses import for_guest
 from provisioner.core.errors import UsageError
 from provisioner.core.templates import render
 from provisioner.guest.base import Guest
 
-#: Where QEMU's user-mode network shows the host to the guest (qemu docs/system/devices/net.rst).
-HOST_AS_SEEN_BY_GUEST = "10.0.2.2"
 #: Where Debian's and Ubuntu's ca-certificates look for an administrator's own (update-ca-certificates(8)).
 HOST_CA_DIR = Path("/usr/local/share/ca-certificates")
 
@@ -58,17 +56,12 @@ def network_settings(
 
 
 def proxy_for_guest(proxy: str) -> str:
-    """The same proxy as the guest reaches it: a loopback address means the host.
+    """The host's proxy as the guest reaches it; one written without a scheme speaks HTTP.
 
-    >>> proxy_for_guest("http://user@localhost:3128")
-    'http://user@10.0.2.2:3128'
+    >>> proxy_for_guest("localhost:3128")
+    'http://10.0.2.2:3128'
     """
-    parts = urlsplit(proxy if "://" in proxy or not proxy else f"http://{proxy}")
-    if parts.hostname in {"localhost", "127.0.0.1", "::1"}:
-        login, at, _ = parts.netloc.rpartition("@")
-        port = f":{parts.port}" if parts.port else ""
-        parts = parts._replace(netloc=f"{login}{at}{HOST_AS_SEEN_BY_GUEST}{port}")
-    return urlunsplit(parts)
+    return for_guest(proxy if "://" in proxy or not proxy else f"http://{proxy}")
 
 
 def apply_network(guest: Guest, settings: NetworkSettings) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from provisioner.core.addresses import for_guest
 from provisioner.core.errors import HostError
 from provisioner.core.files import write_atomic
 from provisioner.core.process import run_tool
@@ -16,7 +17,7 @@ from provisioner.core.reporter import Reporter, Step
 from provisioner.images.base import Draft
 from provisioner.images.catalogue import BuildRecipe, Packages
 from provisioner.images.disk import check_space
-from provisioner.images.hostapt import HostApt, apt_option_words, for_guest
+from provisioner.images.hostapt import HostApt, apt_option_words
 from provisioner.images.overlay import make_overlay
 from provisioner.images.tree import (
     DEB_ARCHES,

@@ -10,14 +10,11 @@ import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from provisioner.core.errors import HostError
 from provisioner.core.process import find_tool, run_tool
 
 APT_DIR = Path("/etc/apt")
-#: Where QEMU's user-mode network shows the host to the guest (qemu docs/system/devices/net.rst).
-HOST_AS_SEEN_BY_GUEST = "10.0.2.2"
 
 # Suite names tell whose archive a URI is; a vendor's own repository often borrows one ("bookworm main"), which
 # is why find_mirror also looks at how many suites of the family a URI serves.
@@ -125,20 +122,6 @@ def parse_options(text: str) -> tuple[tuple[str, str], ...]:
         if value and _OPTION.fullmatch(name):
             found.append((name, value))
     return tuple(found)
-
-
-def for_guest(uri: str) -> str:
-    """The same address as the guest reaches it: the host's loopback is another address there.
-
-    >>> for_guest("http://127.0.0.1:3142/archive")
-    'http://10.0.2.2:3142/archive'
-    """
-    parts = urlsplit(uri)
-    if parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
-        return uri
-    login, at, _ = parts.netloc.rpartition("@")
-    port = f":{parts.port}" if parts.port else ""
-    return urlunsplit(parts._replace(netloc=f"{login}{at}{HOST_AS_SEEN_BY_GUEST}{port}"))
 
 
 def _read_sources(directory: Path) -> Iterator[Source]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from provisioner.core.addresses import for_guest
 from provisioner.core.config import Settings
 from provisioner.core.errors import HostError
 from provisioner.core.files import locked
@@ -72,8 +73,6 @@ def guest_sources(image: Image, mirror: str | None) -> str:
     """The apt entries that make a guest use the user's ``mirror``; "" leaves it its own."""
     if mirror is None or image.build is None:
         return ""
-    from provisioner.images.hostapt import for_guest
-
     components = " ".join(image.build.components)
     return f"deb {for_guest(mirror)} {image.build.suite} {components}\n"
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from provisioner.core.addresses import for_guest
 from provisioner.core.errors import HostError
 from provisioner.images.hostapt import (
     HostApt,
     Source,
     apt_option_words,
-    for_guest,
     parse_deb822,
     parse_one_line,
     parse_options,

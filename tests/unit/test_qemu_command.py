@@ -33,7 +33,7 @@ def test_a_direct_boot_under_emulation() -> None:
         "-name", "guest=default",
         "-uuid", QemuFiles(MACHINE).uuid,
         "-pidfile", "/home/a b, c/default/qemu.pid",
-        "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "Nehalem,-cx16",
+        "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", "Nehalem,-cx16",
         "-smp", "2", "-m", "2048M",
         "-kernel", "/boot, 1/vmlinuz", "-initrd", "/boot, 1/initrd",
         "-append", "root=LABEL=root rw console=ttyS0",

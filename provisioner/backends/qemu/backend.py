@@ -45,8 +45,7 @@ _QUIT_TIMEOUT, _KILL_TIMEOUT = 10.0, 15.0
 _POWER_BUTTON = 5.0
 #: Seconds for a QEMU that exists to answer before it counts as hung.
 _ADOPT_TIMEOUT = 10.0
-#: How often a guest may panic while booting under emulation, whose races between processors are QEMU's own
-#: (seen with 7.2: a patched instruction still runs in its old form on another processor, "Oops: int3").
+#: How often a guest may panic while booting under emulation, which is not as exact as a processor is.
 _PANICS = 3
 #: Run states from which the guest can simply go on ("io-error" is a host disk that was full).
 _RESUMABLE = {"paused", "io-error", "prelaunch"}

@@ -34,7 +34,7 @@ def processor(arch: str, accelerator: str) -> Processor:
     """The processor settings for ``"kvm"``, ``"hvf"`` or ``"tcg"``."""
     row = architecture(arch)
     if accelerator == "tcg":
-        return Processor("tcg,thread=multi", row.tcg_cpu)
+        return Processor(f"tcg,thread={row.tcg_threads}", row.tcg_cpu)
     return Processor(accelerator, row.hardware_cpu(accelerator))
 
 

@@ -21,7 +21,7 @@ MACHINE = Machine(
     memory=2 * 2**30,
     disk_size=10 * 2**30,
     base_disk=Path("/goldens/disk.qcow2"),
-    boot=DirectBoot(Path("/boot, 1/vmlinuz"), Path("/boot, 1/initrd"), "root=LABEL=root rw console=ttyS0"),
+    boot=DirectBoot(Path("/boot, 1/vmlinuz"), Path("/boot, 1/initrd"), "root=LABEL=root rw"),
     seed=Path("/goldens/seed, 1.iso"),
     accelerator="auto",
 )

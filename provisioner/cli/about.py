@@ -1,4 +1,4 @@
-"""images, examples, doctor."""
+"""images, examples, doctor, version."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ def register(app: typer.Typer) -> None:
     app.command()(images)
     app.command()(examples)
     app.command()(doctor)
+    app.command()(version)
 
 
 def images(as_json: Json = False, verbose: Verbose = False) -> None:
@@ -95,3 +96,15 @@ def doctor(
 
         print_checks(checks, verbose=verbose)
     raise typer.Exit(0 if workflow.all_well(checks) else 3)
+
+
+def version(verbose: Verbose = False) -> None:
+    """Show the version, with -v also where it is installed.
+
+    Example: ebpf-dev version
+    """
+    import provisioner
+
+    typer.echo(f"ebpf-dev {provisioner.__version__}")
+    if verbose:
+        typer.echo(provisioner.__path__[0])

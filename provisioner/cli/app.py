@@ -2,29 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import importlib
 
 import typer
 
-from provisioner.cli import about, access, lifecycle, run
+#: The module of this package that holds each command. Only the one asked for is imported: building all of
+#: them costs as much as everything else at start.
+HOMES = {
+    "up": "lifecycle",
+    "down": "lifecycle",
+    "delete": "lifecycle",
+    "status": "lifecycle",
+    "logs": "lifecycle",
+    "run": "run",
+    "shell": "access",
+    "exec": "access",
+    "cp": "access",
+    "ssh-config": "access",
+    "images": "about",
+    "examples": "about",
+    "doctor": "about",
+    "version": "about",
+}
 
-app = typer.Typer(
-    name="ebpf-dev",
-    help="A Linux VM with a matching eBPF toolchain, and one command that runs any eBPF program in it.",
-    epilog="Start with: ebpf-dev up, then ebpf-dev run hello",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for module in (lifecycle, run, access, about):
-    module.register(app)
+
+def make_app(argv: list[str]) -> typer.Typer:
+    """The command line with the commands that ``argv`` needs: one when it names it, else all."""
+    app = typer.Typer(
+        name="ebpf-dev",
+        help="A Linux VM with a matching eBPF toolchain, and one command that runs any eBPF program in it.",
+        epilog="Start with: ebpf-dev up, then ebpf-dev run hello",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback()
+    def main() -> None:
+        pass
+
+    known = argv and argv[0] in HOMES
+    for home in [HOMES[argv[0]]] if known else dict.fromkeys(HOMES.values()):
+        importlib.import_module(f"provisioner.cli.{home}").register(app)
+    return app
 
 
 def invoke(argv: list[str]) -> int:
     """Run the command line ``argv`` and return its exit status; errors of the tool itself are raised."""
     try:
-        status = app(argv, prog_name="ebpf-dev", standalone_mode=False)
+        status = make_app(argv)(argv, prog_name="ebpf-dev", standalone_mode=False)
     except typer.Abort:
         raise KeyboardInterrupt from None
     except Exception as exc:
@@ -34,18 +61,3 @@ def invoke(argv: list[str]) -> int:
             raise
         show()
     return int(status or 0)
-
-
-@app.command()
-def version(
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Also where it is installed.")] = False,
-) -> None:
-    """Show the version.
-
-    Example: ebpf-dev version
-    """
-    import provisioner
-
-    typer.echo(f"ebpf-dev {provisioner.__version__}")
-    if verbose:
-        typer.echo(provisioner.__path__[0])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from provisioner.cli.app import HOMES
 from provisioner.core.config import SETTINGS
 from provisioner.images.catalogue import load_catalogue
 from tests.unit.commands import command_names, help_text
@@ -15,6 +16,10 @@ README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 def test_every_command_is_described_and_exists() -> None:
     described = set(re.findall(r"^\| `ebpf-dev ([a-z-]+)", README, re.MULTILINE))
     assert described == command_names()
+
+
+def test_every_command_is_found_in_its_home() -> None:
+    assert command_names() == set(HOMES)
 
 
 def test_commands_named_anywhere_exist() -> None:

@@ -38,13 +38,19 @@ class Golden:
         return DirectBoot(self.kernel, self.initrd, self.cmdline)
 
 
+#: What distributions switch on by themselves (Ubuntu 24.04, Debian 13), and bpf.
+SECURITY_MODULES = "lockdown,yama,integrity,apparmor,landlock,bpf"
+
+
 def foreign_cmdline(root: str) -> str:
     """The command line for the kernel of a cloud image, once it is booted without its boot loader.
 
     Its network configuration was written for the names that its first boot gave the interfaces, so they
-    stay. ``panic=-1`` with QEMU's -no-reboot turns a panic into an exit that is noticed at once.
+    stay. ``panic=-1`` with QEMU's -no-reboot turns a panic into an exit that is noticed at once. Ubuntu leaves
+    bpf out of its security modules, and LSM programs would never be called; names that a kernel does not have
+    are passed over.
     """
-    return f"root={root} ro loglevel=4 systemd.show_status=true panic=-1"
+    return f"root={root} ro loglevel=4 systemd.show_status=true panic=-1 lsm={SECURITY_MODULES}"
 
 
 def golden_key(*inputs: str) -> str:

@@ -20,6 +20,7 @@ from provisioner.images.base import BaseImage, Draft, complete, drafted, find_ba
 from provisioner.images.build import build_base, plan_build, plan_digest
 from provisioner.images.catalogue import CloudRow, Image, RemoteFile
 from provisioner.images.download import Link, download
+from provisioner.images.golden import foreign_cmdline
 from provisioner.images.hostapt import read_host_apt
 from provisioner.images.overlay import guest_templates
 from provisioner.images.seed import make_seed
@@ -100,7 +101,7 @@ def _cloud_source(row: CloudRow, image: Image, paths: Paths, link: Link) -> Sour
         if row.kernel and row.initrd:
             _take(row.kernel, draft.kernel, paths, reporter, link)
             _take(row.initrd, draft.initrd, paths, reporter, link)
-            draft.cmdline = f"root={row.root} ro loglevel=4 systemd.show_status=true panic=-1"
+            draft.cmdline = foreign_cmdline(row.root)
         draft.source, draft.needs_seed = row.disk.location, True
 
     return Source(f"{image.name}-cloud-{digest}", kind, fill)

@@ -219,7 +219,7 @@ def _check_subordinate_ids() -> None:
             raise HostError(
                 f"/etc/{name} gives {user} no subordinate ids; building an image as an ordinary user needs them",
                 code="no-subuid",
-                hint=f"Run: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
+                hint="`ebpf-dev doctor --fix` gives them.",
             )
 
 

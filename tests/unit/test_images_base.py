@@ -16,6 +16,7 @@ from provisioner.core.paths import Paths, find_paths
 from provisioner.guest.identity import Identity, ensure_identity
 from provisioner.images.base import complete, drafted, find_base
 from provisioner.images.catalogue import CloudRow, Image, RemoteFile, find_image
+from provisioner.images.golden import foreign_cmdline
 from provisioner.images.seed import seed_files
 from provisioner.images.sources import ensure_base
 from tests.unit.http_server import Mirror, serving
@@ -163,3 +164,9 @@ def test_the_seed_is_a_volume_that_cloud_init_finds(paths: Paths, identity: Iden
     iso.close()
     assert {"user-data", "meta-data", "network-config"} <= set(names)
     assert (tmp_path / "seed.iso").stat().st_mode & 0o077 == 0
+
+
+def test_a_foreign_kernel_is_told_to_call_lsm_programs() -> None:
+    words = dict(word.partition("=")[::2] for word in foreign_cmdline("/dev/vda1").split())
+    assert words["root"] == "/dev/vda1"
+    assert "bpf" in words["lsm"].split(",")

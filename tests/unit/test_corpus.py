@@ -1,0 +1,63 @@
+"""The corpus runner's judgement: what a report proves, and what it does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.corpus.corpus import STEPS, judge, read_table
+
+
+def report(**parts: Any) -> dict[str, Any]:
+    output = {"printk": [], "events": [], "companion": [], "trigger": []} | parts.pop("output", {})
+    stages = [{"name": name, "ok": True} for name in ("build", "load", "attach", "run")]
+    programs = [{"name": "p", "state": "attached", "verdicts": {}}]
+    whole = {"stages": stages, "programs": programs, "maps": [], "iterators": [], "error": None}
+    return {**whole, "output": output, **parts}
+
+
+EVENT = {"map": "rb", "type": "struct event", "fields": {"pid": 7}}
+ERROR = {"code": "verifier-rejected", "brief": "refused", "details": "R0", "hint": ""}
+
+
+@pytest.mark.parametrize(
+    ("parts", "reached"),
+    [
+        ({}, "built loaded attached"),
+        ({"output": {"printk": ["hi"]}}, "built loaded attached seen decoded"),
+        ({"output": {"events": [EVENT]}}, "built loaded attached seen decoded"),
+        ({"output": {"events": [{"map": "rb", "hex": "00"}]}}, "built loaded attached seen"),
+        ({"maps": [{"name": "m", "entries": [{"key": 1, "value": {"n": [0, 0]}}]}]}, "built loaded attached"),
+        (
+            {"maps": [{"name": "m", "entries": [{"key": 1, "value": [0, 2]}]}]},
+            "built loaded attached seen decoded",
+        ),
+        ({"maps": [{"name": ".rodata", "entries": [{"key": "a", "value": 2}]}]}, "built loaded attached"),
+        ({"programs": [{"name": "p", "state": "failed", "verdicts": {}}]}, "built loaded"),
+        ({"stages": [{"name": "build", "ok": True}, {"name": "load", "ok": False}], "programs": []}, "built"),
+        ({"stages": [{"name": "build", "ok": False}], "programs": []}, ""),
+        (
+            {"stages": [{"name": "build", "ok": True}], "programs": [], "output": {"companion": ["PID"]}},
+            "built loaded attached seen decoded",
+        ),
+    ],
+)
+def test_steps(parts: dict[str, Any], reached: str) -> None:
+    outcome = judge(report(**parts))
+    assert [step for step in STEPS if getattr(outcome, step)] == reached.split()
+
+
+def test_classes() -> None:
+    runs = judge(report(output={"printk": ["hi"]}))
+    refused = judge(report(error=ERROR, stages=[{"name": "load", "ok": False}], programs=[]))
+    assert [runs.reaches(wanted) for wanted in "ABCN"] == [True, True, True, False]
+    assert [refused.reaches(wanted) for wanted in "ABCN"] == [False, False, True, True]
+
+
+def test_a_table_gives_cases_with_their_options(tmp_path: Path) -> None:
+    table = tmp_path / "table.tsv"
+    table.write_text("repo\tpath\texpected_class\toptions\na/b\tc.bpf.c\tB\t--set 'x=1 2'\na/b\td.c\tA\t\n")
+    first, second = read_table(table)
+    assert (first.options, second.options) == (("--set", "x=1 2"), ())

@@ -9,10 +9,11 @@
 #include "btf_json.h"
 #include "event_type.h"
 #include "message.h"
+#include "readings.h"
 
 #define PERF_PAGES 64			/* a CPU; must be a power of two */
 #define DEFAULT_RING_BYTES (256 * 1024) /* for maps whose own loader would set the size */
-#define KNOWN_SIZES 8
+#define KNOWN_SIZES 16
 #define MAX_MAPS 32
 #define RECORDS_AT_ONCE 4096 /* then the main loop has a look at its signals and its clock */
 
@@ -22,6 +23,7 @@ struct record_type {
 	__u32 type_id; /* 0: unknown */
 	bool guessed;
 	char name[128];
+	struct readings *readings;
 };
 
 struct event_map {
@@ -96,21 +98,25 @@ static void identify(const struct event_map *map, struct record_type *record)
 	if (map->declared)
 		record->type_id = map->declared;
 	else if (map->btf)
-		record->type_id = event_type_by_size(map->btf, record->size, map->perf, &record->guessed);
-	if (record->type_id)
-		btf_type_name(map->btf, record->type_id, record->name, sizeof(record->name));
+		record->type_id = event_type_find(map->btf, map->name, record->size, map->perf, &record->guessed);
+	if (!record->type_id)
+		return;
+	btf_type_name(map->btf, record->type_id, record->name, sizeof(record->name));
+	record->readings = readings_find(map->btf, record->type_id, "", NULL);
 }
 
+/* The last place serves all lengths beyond those that are kept. */
 static const struct record_type *record_type(struct event_map *map, size_t size)
 {
-	static struct record_type uncached;
-	struct record_type *record = &uncached;
+	struct record_type *record;
 
 	for (size_t i = 0; i < map->known_count; i++)
 		if (map->known[i].size == size)
 			return &map->known[i];
 	if (map->known_count < KNOWN_SIZES)
-		record = &map->known[map->known_count++];
+		map->known_count++;
+	record = &map->known[map->known_count - 1];
+	readings_free(record->readings);
 	*record = (struct record_type){ .size = size };
 	identify(map, record);
 	return record;
@@ -119,7 +125,7 @@ static const struct record_type *record_type(struct event_map *map, size_t size)
 static void put_rest(struct json *json, const struct event_map *map, __u32 type_id, const unsigned char *data,
 		     size_t size)
 {
-	size_t known = btf__type_by_id(map->btf, type_id)->size;
+	size_t known = btf__resolve_size(map->btf, type_id);
 
 	if (size <= known || btf_is_flexible(map->btf, type_id) || (map->perf && size - known < 8))
 		return;
@@ -131,17 +137,20 @@ static void put_record(struct json *json, struct event_map *map, const void *dat
 {
 	const struct record_type *record = record_type(map, size);
 	struct btf_bytes bytes = { map->btf, data, size, 1, 0 };
+	struct shown shown = { .json = json };
 
 	if (!record->type_id) {
 		json_key(json, "hex");
 		json_hex(json, data, size);
 		return;
 	}
-	json_put_string(json, "struct", record->name);
+	json_put_string(json, "struct", *record->name ? record->name : NULL);
 	if (record->guessed)
 		json_put_bool(json, "guessed", true);
 	json_key(json, "fields");
 	btf_json_value(json, &bytes, record->type_id, 0);
+	shown_add(&shown, record->readings, &bytes);
+	shown_end(&shown);
 	put_rest(json, map, record->type_id, data, size);
 }
 
@@ -209,6 +218,7 @@ void events_open(struct run *run)
 	const struct btf *btf = bpf_object__btf(run->object);
 	struct bpf_map *map;
 
+	readings_use_stacks(run);
 	bpf_object__for_each_map(map, run->object)
 		if ((is_ring(map) || is_perf(map)) && map_count < MAX_MAPS)
 			open_map(btf, map);
@@ -241,6 +251,8 @@ void events_close(void)
 	rings = NULL;
 	for (size_t i = 0; i < map_count; i++) {
 		perf_buffer__free(maps[i]->buffer);
+		for (size_t known = 0; known < maps[i]->known_count; known++)
+			readings_free(maps[i]->known[known].readings);
 		free(maps[i]);
 	}
 	map_count = 0;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "attach.h"
+#include "changes.h"
 #include "children.h"
 #include "companion.h"
 #include "events.h"
@@ -190,7 +191,7 @@ static int wait_ms(double deadline)
 
 	if (left > MAX_WAIT_SECONDS) /* also INFINITY */
 		left = MAX_WAIT_SECONDS;
-	return smaller_wait(messages_due_ms(), left > 0 ? (int)(left * 1000) + 1 : 0);
+	return smaller_wait(smaller_wait(messages_due_ms(), changes_due_ms()), left > 0 ? (int)(left * 1000) + 1 : 0);
 }
 
 enum { FD_SIGNALS, FD_STDIN, FD_TRACE, FD_OTHERS, FD_LIMIT = 64 };
@@ -236,6 +237,8 @@ static const char *watch(const struct options *options, int signals)
 			read_everything();
 		if (options->companion && companion_ended())
 			return "finished";
+		if (changes_due_ms() == 0)
+			changes_say();
 		if (messages_due_ms() == 0)
 			messages_flush();
 		if (messages_broken())
@@ -315,10 +318,12 @@ static const char *run_stage(struct run *run, int signals)
 	double start = seconds_now();
 	const char *reason = "finished";
 
+	changes_start(run);
 	set_in_motion(run);
 	if (!only_iterators(run) || run->options.trigger_count)
 		reason = watch(&run->options, signals);
 	triggers_stop();
+	changes_stop();
 	detach_programs(run);
 	read_everything();
 	message_stage("run", true, seconds_now() - start);

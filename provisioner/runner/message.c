@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "util.h"
@@ -14,9 +15,11 @@
 static struct json output;
 static double waiting_since;
 static bool broken;
+static bool spoke;
 
 struct json *message_begin(const char *type)
 {
+	spoke = spoke || !strcmp(type, "printk") || !strcmp(type, "event");
 	if (!output.size)
 		waiting_since = seconds_now();
 	output.comma = false;
@@ -61,6 +64,11 @@ int messages_due_ms(void)
 bool messages_broken(void)
 {
 	return broken;
+}
+
+bool messages_spoke(void)
+{
+	return spoke;
 }
 
 void message_log(const char *level, const char *format, ...)

@@ -10,17 +10,20 @@
  *             the earlier
  *   testbed   device, addresses: [..], peer_addresses: [..]  the veth pair, when one was made
  *   printk    text, comm?, pid?, cpu?, time?                 one line of bpf_printk; time is seconds since boot
- *   event     map, struct?, fields? or hex, guessed?, rest?  one record of a ring or perf buffer. fields is decoded by
- *             BTF as struct; guessed is true when only its length pointed to the struct; rest is the hex of bytes
- *             behind it
+ *   event     map, struct?, fields? or hex, shown?, guessed?, rest?  one record of a ring or perf buffer. fields is
+ *             decoded by BTF as struct; shown has better readings of some of them by path (readings.h); guessed is
+ *             true when only its length pointed to the struct; rest is the hex of bytes behind it
  *   lost      source, count                                  records dropped by a perf buffer (its map's name) or by
  *             the trace buffer ("printk")
  *   trigger   command, text? or status?                      one line of its output, or its end
  *   companion stream: stdout|stderr, text                    one line that the companion program printed
  *   iterator  program, text or hex, truncated?               all it wrote; truncated counts bytes left out
- *   map       name, map_type, entries: [{key, value}], truncated?, zeros?   at the end, decoded by BTF. For .bss, .data
- *             and .rodata the keys are variable names. Per-CPU integers are sums. truncated counts entries left out
- *             beyond 256, zeros counts all-zero entries of large arrays left out
+ *   map       name, map_type, entries: [{key, value, shown?}], truncated?, zeros?, only_read?   at the end, decoded by
+ *             BTF. For .bss, .data and .rodata the keys are variable names; a map inside another one is called
+ *             "outer[key]". Per-CPU integers are sums. truncated counts entries left out beyond 256, zeros counts
+ *             all-zero entries of large arrays left out; only_read: the programs look entries up and never add one
+ *   change    map, entries: [{key, value, shown?}], more?    what has changed within the last second, while the
+ *             programs neither print nor send anything; more counts changed entries left out
  *   verifier  program, path                                  the whole verifier log of a refused program is in this file
  *   log       level: warning|note, text                      libbpf's warnings, and notes of the runner itself
  *   error     code, brief, details, hint, program?, file?, line?   code is open-failed, load-failed, verifier-rejected,
@@ -44,6 +47,7 @@ void message_end(void);
 void messages_flush(void);
 int messages_due_ms(void);	/* until a flush is due, -1 when nothing waits */
 bool messages_broken(void);	/* nobody reads stdout any more */
+bool messages_spoke(void);	/* a program has printed or sent something */
 
 void message_log(const char *level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void message_stage(const char *name, bool ok, double seconds);

@@ -96,7 +96,10 @@ class Printk:
 
 @dataclass(frozen=True)
 class Event:
-    """A record of a ring or perf buffer: ``fields`` of ``struct``, or ``hex`` when its type is not known."""
+    """A record of a ring or perf buffer: ``fields`` of ``struct``, or ``hex`` when its type is not known.
+
+    ``shown`` has what reads better than the plain value of a field, by its path: ``{"saddr": "192.0.2.1"}``.
+    """
 
     map: str
     struct: str | None = None
@@ -104,6 +107,7 @@ class Event:
     hex: str | None = None
     guessed: bool | None = None
     rest: str | None = None
+    shown: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -143,13 +147,26 @@ class Iterator:
 
 @dataclass(frozen=True)
 class MapDump:
-    """A map's or a section's content at the end: entries are ``{"key": ..., "value": ...}``."""
+    """A map's or a section's content at the end: entries are ``{"key": ..., "value": ..., "shown": ...}``.
+
+    ``shown`` may be absent, and has paths like ``key`` and ``value.saddr``. ``only_read``: no program adds to it.
+    """
 
     name: str
     map_type: str
     entries: list[Any]
     truncated: int | None = None
     zeros: int | None = None
+    only_read: bool | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """What has changed in a map or a section within a second, as in MapDump; ``more`` entries are left out."""
+
+    map: str
+    entries: list[Any]
+    more: int | None = None
 
 
 @dataclass(frozen=True)
@@ -214,6 +231,7 @@ Message = (
     | Companion
     | Iterator
     | MapDump
+    | Change
     | VerifierLog
     | Log
     | RunnerError
@@ -232,6 +250,7 @@ MESSAGE_KINDS: dict[str, type[Message]] = {
     "companion": Companion,
     "iterator": Iterator,
     "map": MapDump,
+    "change": Change,
     "verifier": VerifierLog,
     "log": Log,
     "error": RunnerError,

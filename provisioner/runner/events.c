@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "btf_json.h"
 #include "event_type.h"
@@ -12,7 +14,8 @@
 #include "readings.h"
 
 #define PERF_PAGES 64			/* a CPU; must be a power of two */
-#define DEFAULT_RING_BYTES (256 * 1024) /* for maps whose own loader would set the size */
+#define SMALLEST_RING_BYTES (4 * 1024 * 1024) /* a burst must not be lost while we write */
+#define RING_HEADER_BYTES 16		/* BPF_RINGBUF_HDR_SZ, and the padding to 8 bytes */
 #define KNOWN_SIZES 16
 #define MAX_MAPS 32
 #define RECORDS_AT_ONCE 4096 /* then the main loop has a look at its signals and its clock */
@@ -34,6 +37,12 @@ struct event_map {
 	struct perf_buffer *buffer;
 	struct record_type known[KNOWN_SIZES];
 	size_t known_count;
+	size_t unread; /* records dropped because nobody reads what we say */
+	/* Of a ring buffer, to see that it is full: */
+	size_t size;
+	size_t largest; /* record so far */
+	const volatile unsigned long *consumer, *producer;
+	bool was_full;
 };
 
 static struct ring_buffer *rings;
@@ -85,8 +94,8 @@ void events_prepare_map(struct bpf_map *map)
 	if (is_ring(map)) {
 		bpf_map__set_key_size(map, 0);
 		bpf_map__set_value_size(map, 0);
-		if (!bpf_map__max_entries(map))
-			bpf_map__set_max_entries(map, DEFAULT_RING_BYTES);
+		if (bpf_map__max_entries(map) < SMALLEST_RING_BYTES)
+			bpf_map__set_max_entries(map, SMALLEST_RING_BYTES);
 	} else if (is_perf(map)) {
 		bpf_map__set_key_size(map, sizeof(__u32));
 		bpf_map__set_value_size(map, sizeof(__u32));
@@ -157,11 +166,17 @@ static void put_record(struct json *json, struct event_map *map, const void *dat
 static int on_ring_record(void *context, void *data, size_t size)
 {
 	struct event_map *map = context;
-	struct json *json = message_begin("event");
+	struct json *json;
 
-	json_put_string(json, "map", map->name);
-	put_record(json, map, data, size);
-	message_end();
+	map->largest = size > map->largest ? size : map->largest;
+	if (messages_full()) {
+		map->unread++;
+	} else {
+		json = message_begin("event");
+		json_put_string(json, "map", map->name);
+		put_record(json, map, data, size);
+		message_end();
+	}
 	return ++records % RECORDS_AT_ONCE ? 0 : -EAGAIN;
 }
 
@@ -171,19 +186,66 @@ static void on_perf_record(void *context, int cpu, void *data, __u32 size)
 	on_ring_record(context, data, size);
 }
 
-static void on_perf_lost(void *context, int cpu, __u64 count)
+static void say_lost_records(const struct event_map *map, __u64 count)
 {
-	struct event_map *map = context;
 	struct json *json = message_begin("lost");
 
-	(void)cpu;
 	json_put_string(json, "source", map->name);
 	json_put_unsigned(json, "count", count);
 	message_end();
 }
 
+static void on_perf_lost(void *context, int cpu, __u64 count)
+{
+	(void)cpu;
+	say_lost_records(context, count);
+}
+
+static void say_unread_records(struct event_map *map)
+{
+	if (!map->unread || messages_full())
+		return;
+	say_lost_records(map, map->unread);
+	map->unread = 0;
+}
+
+/* The first page of a ring buffer holds the consumer's position, the second one the producer's. */
+static void map_positions(const struct bpf_map *bpf, struct event_map *map)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+	void *pages = mmap(NULL, 2 * page, PROT_READ, MAP_SHARED, bpf_map__fd(bpf), 0);
+
+	map->size = bpf_map__max_entries(bpf);
+	if (pages == MAP_FAILED)
+		return;
+	map->consumer = pages;
+	map->producer = (void *)((char *)pages + page);
+}
+
+static void unmap_positions(struct event_map *map)
+{
+	if (map->consumer)
+		munmap((void *)map->consumer, 2 * sysconf(_SC_PAGESIZE));
+}
+
+/* The kernel does not count the records that found no room, but one can see that there was none. */
+static void check_room(struct event_map *map, size_t waiting)
+{
+	if (map->was_full || !map->largest || waiting + map->largest + RING_HEADER_BYTES <= map->size)
+		return;
+	map->was_full = true;
+	message_log("warning", "the ring buffer %s was full: records that came then are lost, nobody knows how many",
+		    map->name);
+}
+
+static size_t waiting_bytes(const struct event_map *map)
+{
+	return map->consumer ? *map->producer - *map->consumer : 0;
+}
+
 static int open_ring(struct bpf_map *bpf, struct event_map *map)
 {
+	map_positions(bpf, map);
 	if (rings)
 		return ring_buffer__add(rings, bpf_map__fd(bpf), on_ring_record, map);
 	rings = ring_buffer__new(bpf_map__fd(bpf), on_ring_record, map, NULL);
@@ -236,13 +298,35 @@ size_t events_descriptors(int *descriptors, size_t limit)
 	return count;
 }
 
-void events_consume(void)
+static void consume_rings(void)
 {
+	size_t waiting[MAX_MAPS];
+
+	for (size_t i = 0; i < map_count; i++)
+		waiting[i] = waiting_bytes(maps[i]);
 	if (rings)
 		ring_buffer__consume(rings);
 	for (size_t i = 0; i < map_count; i++)
+		check_room(maps[i], waiting[i]);
+}
+
+bool events_consume(void)
+{
+	size_t before = records;
+
+	consume_rings();
+	for (size_t i = 0; i < map_count; i++) {
 		if (maps[i]->buffer)
 			perf_buffer__consume(maps[i]->buffer);
+		say_unread_records(maps[i]);
+	}
+	return records != before;
+}
+
+void events_drain(void)
+{
+	while (events_consume())
+		messages_flush();
 }
 
 void events_close(void)
@@ -251,6 +335,7 @@ void events_close(void)
 	rings = NULL;
 	for (size_t i = 0; i < map_count; i++) {
 		perf_buffer__free(maps[i]->buffer);
+		unmap_positions(maps[i]);
 		for (size_t known = 0; known < maps[i]->known_count; known++)
 			readings_free(maps[i]->known[known].readings);
 		free(maps[i]);

@@ -194,18 +194,22 @@ static int wait_ms(double deadline)
 	return smaller_wait(smaller_wait(messages_due_ms(), changes_due_ms()), left > 0 ? (int)(left * 1000) + 1 : 0);
 }
 
-enum { FD_SIGNALS, FD_STDIN, FD_TRACE, FD_OTHERS, FD_LIMIT = 64 };
+enum { FD_SIGNALS, FD_STDIN, FD_TRACE, FD_STDOUT, FD_OTHERS, FD_LIMIT = 64 };
 
 static size_t gather(struct pollfd *fds, const struct options *options, int signals)
 {
 	int others[FD_LIMIT - FD_OTHERS];
 	size_t count = events_descriptors(others, FD_LIMIT - FD_OTHERS);
 
-	count += triggers_descriptors(others + count, FD_LIMIT - FD_OTHERS - count);
-	count += companion_descriptors(others + count, FD_LIMIT - FD_OTHERS - count);
+	/* Those that are not read have to wait; programs in the kernel never do. */
+	if (!messages_full()) {
+		count += triggers_descriptors(others + count, FD_LIMIT - FD_OTHERS - count);
+		count += companion_descriptors(others + count, FD_LIMIT - FD_OTHERS - count);
+	}
 	fds[FD_SIGNALS] = (struct pollfd){ signals, POLLIN, 0 };
 	fds[FD_STDIN] = (struct pollfd){ options->use_stdin ? STDIN_FILENO : -1, POLLIN, 0 };
 	fds[FD_TRACE] = (struct pollfd){ trace_descriptor(), POLLIN, 0 };
+	fds[FD_STDOUT] = (struct pollfd){ messages_stuck() ? STDOUT_FILENO : -1, POLLOUT, 0 };
 	for (size_t i = 0; i < count; i++)
 		fds[FD_OTHERS + i] = (struct pollfd){ others[i], POLLIN, 0 };
 	return FD_OTHERS + count;
@@ -215,6 +219,8 @@ static void read_everything(void)
 {
 	trace_read();
 	events_consume();
+	if (messages_full())
+		return;
 	triggers_read();
 	companion_read();
 }
@@ -233,6 +239,8 @@ static const char *watch(const struct options *options, int signals)
 			return "signal";
 		if (ready > 0 && fds[FD_STDIN].revents && stdin_ended())
 			return "stdin";
+		if (ready > 0 && fds[FD_STDOUT].revents)
+			messages_flush();
 		if (ready > 0)
 			read_everything();
 		if (options->companion && companion_ended())
@@ -325,7 +333,8 @@ static const char *run_stage(struct run *run, int signals)
 	triggers_stop();
 	changes_stop();
 	detach_programs(run);
-	read_everything();
+	trace_drain();
+	events_drain();
 	message_stage("run", true, seconds_now() - start);
 	say_results(run);
 	return reason;
@@ -403,7 +412,7 @@ static void say_done(int status, const char *reason)
 	json_put_unsigned(json, "status", status);
 	json_put_string(json, "reason", reason);
 	message_end();
-	messages_flush();
+	messages_flush_all();
 }
 
 int main(int argc, char **argv)

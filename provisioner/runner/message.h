@@ -13,8 +13,8 @@
  *   event     map, struct?, fields? or hex, shown?, guessed?, rest?  one record of a ring or perf buffer. fields is
  *             decoded by BTF as struct; shown has better readings of some of them by path (readings.h); guessed is
  *             true when only its length pointed to the struct; rest is the hex of bytes behind it
- *   lost      source, count                                  records dropped by a perf buffer (its map's name) or by
- *             the trace buffer ("printk")
+ *   lost      source, count                                  records dropped by a perf buffer or the trace buffer, or
+ *             by us because nobody read them; source is the map's name or "printk"
  *   trigger   command, text? or status?                      one line of its output, or its end
  *   companion stream: stdout|stderr, text                    one line that the companion program printed
  *   iterator  program, text or hex, truncated?               all it wrote; truncated counts bytes left out
@@ -44,8 +44,11 @@ struct json *message_begin(const char *type);
 void message_end(void);
 
 /* Written at once only when much is waiting: a flood of small messages must not become a flood of small writes. */
-void messages_flush(void);
-int messages_due_ms(void);	/* until a flush is due, -1 when nothing waits */
+void messages_flush(void);	/* what the reader takes now */
+void messages_flush_all(void);	/* however long the reader needs */
+int messages_due_ms(void);	/* until a flush is due, -1 when nothing waits or the reader is not ready */
+bool messages_stuck(void);	/* to be flushed as soon as stdout can be written again */
+bool messages_full(void);	/* so much waits for the reader that output must be dropped and counted */
 bool messages_broken(void);	/* nobody reads stdout any more */
 bool messages_spoke(void);	/* a program has printed or sent something */
 

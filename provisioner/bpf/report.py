@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from provisioner.bpf import protocol
+from provisioner.bpf.notes import find_notes
 from provisioner.core.errors import EbpfDevError
 
 SCHEMA = 1
@@ -76,7 +77,7 @@ class ReportBuilder:
 
     def to_json(self) -> dict[str, Any]:
         """The report, ready for ``json.dumps``."""
-        return {
+        report = {
             "schema": SCHEMA,
             "file": self._subject.file,
             "instance": self._subject.instance,
@@ -92,6 +93,7 @@ class ReportBuilder:
             "warnings": list(self._warnings),
             "error": self._error,
         }
+        return {**report, "notes": find_notes(report)}
 
     @property
     def ok(self) -> bool:
@@ -163,12 +165,18 @@ def _program(message: protocol.Program) -> dict[str, Any]:
 
 
 def _event(message: protocol.Event) -> dict[str, Any]:
-    extra = _without_none(fields=message.fields, hex=message.hex, guessed=message.guessed, rest=message.rest)
+    extra = _without_none(
+        fields=message.fields,
+        hex=message.hex,
+        shown=message.shown,
+        guessed=message.guessed,
+        rest=message.rest,
+    )
     return {"map": message.map, "type": message.struct, **extra}
 
 
 def _map(message: protocol.MapDump) -> dict[str, Any]:
-    extra = _without_none(truncated=message.truncated, zeros=message.zeros)
+    extra = _without_none(truncated=message.truncated, zeros=message.zeros, only_read=message.only_read)
     return {"name": message.name, "type": message.map_type, "entries": message.entries, **extra}
 
 

@@ -90,6 +90,10 @@ def test_argv_of_every_option() -> None:
             protocol.MapDump("pc", "percpu_array", [{"key": 1, "value": -33}]),
         ),
         (
+            '{"type":"change","map":".bss","entries":[{"key":"kills","value":2}],"more":1}',
+            protocol.Change(".bss", [{"key": "kills", "value": 2}], 1),
+        ),
+        (
             '{"type":"verifier","program":"bad","path":"/tmp/bad.verifier.log"}',
             protocol.VerifierLog("bad", "/tmp/bad.verifier.log"),
         ),

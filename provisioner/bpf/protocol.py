@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
+from functools import cache
 from typing import Any
 
 from provisioner.core.errors import AttachError, EbpfDevError, GuestError, LoadError
@@ -272,22 +273,26 @@ class _Malformed(Exception):
     pass
 
 
-def _checked(value: object, annotation: str) -> object:
-    wanted = annotation.removesuffix(" | None")
-    if value is None and wanted != annotation:
-        return None
-    # bool is an int to Python, but not to JSON.
-    if not isinstance(value, _JSON_TYPES[wanted]) or (isinstance(value, bool) and wanted != "bool"):
-        raise _Malformed
-    return value
+@cache
+def _specification(kind: type[Message]) -> list[tuple[str, tuple[type, ...], bool]]:
+    """Name, accepted JSON types and whether it must be there, of each field: looked up once, as events are many."""
+    found = []
+    for field in fields(kind):
+        wanted = str(field.type).removesuffix(" | None")
+        types = _JSON_TYPES[wanted] + ((type(None),) if wanted != field.type else ())
+        found.append((field.name, types, field.default is MISSING))
+    return found
 
 
 def _build(kind: type[Message], data: dict[str, Any]) -> Message:
     values: dict[str, Any] = {}
-    for field in fields(kind):
-        if field.name in data:
-            values[field.name] = _checked(data[field.name], str(field.type))
-        elif field.default is MISSING:
+    for name, types, required in _specification(kind):
+        if name in data:
+            # By the very class: bool is an int to Python, but not to JSON.
+            if type(data[name]) not in types:
+                raise _Malformed
+            values[name] = data[name]
+        elif required:
             raise _Malformed
     return kind(**values)
 

@@ -231,7 +231,7 @@ static void unmap_positions(struct event_map *map)
 /* The kernel does not count the records that found no room, but one can see that there was none. */
 static void check_room(struct event_map *map, size_t waiting)
 {
-	if (map->was_full || !map->largest || waiting + map->largest + RING_HEADER_BYTES <= map->size)
+	if (map->was_full || !map->consumer || !map->largest || waiting + map->largest + RING_HEADER_BYTES <= map->size)
 		return;
 	map->was_full = true;
 	message_log("warning", "the ring buffer %s was full: records that came then are lost, nobody knows how many",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from provisioner.ui.screen import Part, Screen, cells, clipped, padded, safe
-from provisioner.ui.values import NOTHING_SHOWN, Shown, bytes_text, hex_lines, stacks, value_text
+from provisioner.ui.values import NOTHING_SHOWN, Shown, bytes_text, hex_lines, nested_text, stacks, value_text
 
 #: TASK_COMM_LEN of the kernel's <linux/sched.h>, without its terminating NUL.
 COMM_WIDTH = 15
@@ -38,9 +38,11 @@ class EventColumns:
         if not isinstance(fields, Mapping):
             return self._dump(source, str(event.get("hex") or ""))
         shown = event.get("shown") or NOTHING_SHOWN
-        texts = [_field_text(name, value, shown) for name, value in fields.items()]
         kind = (source, tuple(map(str, fields)))
-        lines = self._wide(kind, texts) if self._is_wide(kind) else self._row(kind, texts)
+        if self._is_wide(kind):
+            lines = self._wide(kind, [nested_text(value, shown, name) for name, value in fields.items()])
+        else:
+            lines = self._row(kind, [value_text(value, shown, name) for name, value in fields.items()])
         if event.get("rest"):
             lines.append([("  then ", "dim"), bytes_text(str(event["rest"]))])
         return [*lines, *stack_lines(shown)]
@@ -88,9 +90,10 @@ class EventColumns:
         for at, text in enumerate(texts[:-1]):
             grown = max(widths[at], cells(text))
             widths[at] = grown if limit is None else max(min(grown, limit), widths[at])
-        names = [safe(name).upper() for name in kind[1]]
-        header: Lines = [[(self._columns(kind, names), "dim")]] if new else []
-        return [*header, [self._columns(kind, texts)]]
+        row: Lines = [[self._columns(kind, texts)]]
+        if not new:
+            return row
+        return [[(self._columns(kind, [safe(name).upper() for name in kind[1]]), "dim")], *row]
 
     def _columns(self, kind: _Kind, texts: Sequence[str]) -> str:
         source = f"{kind[0]}  " if len(self._sources) > 1 else ""
@@ -112,7 +115,3 @@ def stack_lines(shown: Shown, indent: int = 4) -> Lines:
             label = padded(name if at == 0 else "", cells(name))
             lines.append([" " * indent, (f"{label}  ", "dim"), frame])
     return lines
-
-
-def _field_text(name: str, value: object, shown: Shown) -> str:
-    return value_text(value, shown, str(name))

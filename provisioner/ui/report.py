@@ -15,7 +15,7 @@ from provisioner.bpf import protocol
 from provisioner.ui.charts import bar_lines
 from provisioner.ui.events import COMM_WIDTH, EventColumns
 from provisioner.ui.maps import change_lines, map_lines
-from provisioner.ui.screen import Part, Screen, clipped, duration, padded, safe
+from provisioner.ui.screen import Part, Screen, clipped, duration, padded, safe, wrapped
 from provisioner.ui.tables import table_lines
 from provisioner.ui.values import hex_lines
 
@@ -234,7 +234,7 @@ def _summary(screen: Screen, report: Mapping[str, Any], verbose: bool) -> Iterat
     blocks = [_program_block(screen, programs)]
     blocks += [_verdict_block(screen, program) for program in programs if program.get("verdicts")]
     blocks += [list(map_lines(screen, item)) for item in _maps_to_show(report)]
-    blocks += [_note_block(report), _closing_block(report, verbose)]
+    blocks += [_note_block(screen, report), _closing_block(report, verbose)]
     return filter(None, blocks)
 
 
@@ -284,14 +284,18 @@ def _verdict_block(screen: Screen, program: Mapping[str, Any]) -> list[list[Part
     return [title, *bar_lines(screen, rows, indent=2)]
 
 
-def _note_block(report: Mapping[str, Any]) -> list[list[Part]]:
+def _note_block(screen: Screen, report: Mapping[str, Any]) -> list[list[Part]]:
     """What is worth knowing: losses, and why nothing was seen."""
     lost = (report.get("output") or {}).get("lost") or {}
     lines: list[list[Part]] = [
         [("Lost: ", "bold yellow"), f"{count} records of {safe(source)}, which came faster than they were read"]
         for source, count in lost.items()
     ]
-    return lines + [[("-> ", "cyan"), safe(note)] for note in report.get("notes") or ()]
+    for note in report.get("notes") or ():
+        pieces = wrapped(screen, safe(note), indent=3)
+        lines.append([("-> ", "cyan"), pieces[0]])
+        lines += [["   ", piece] for piece in pieces[1:]]
+    return lines
 
 
 def _closing_block(report: Mapping[str, Any], verbose: bool) -> list[list[Part]]:

@@ -16,18 +16,28 @@ NOTHING_SHOWN: Shown = {}
 
 def value_text(value: object, shown: Shown = NOTHING_SHOWN, path: str = "") -> str:
     """A decoded value in one line: ``5``, ``text``, ``a=1 b=2``, ``[1, 2]``; ``path`` is its own in ``shown``."""
-    reading = shown.get(path)
+    reading = shown.get(path) if shown else None
     if isinstance(reading, str):
         return safe(reading)
     if isinstance(reading, list):
         return f"{len(reading)} frame{'s' * (len(reading) != 1)}"
     if isinstance(value, str):
         return safe(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     if isinstance(value, Mapping):
-        return " ".join(f"{safe(name)}={_nested(item, shown, joined(path, name))}" for name, item in value.items())
+        return " ".join(
+            f"{safe(name)}={nested_text(item, shown, joined(path, name))}" for name, item in value.items()
+        )
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_nested(item, NOTHING_SHOWN, "") for item in value) + "]"
+        return "[" + ", ".join(nested_text(item) for item in value) + "]"
     return json.dumps(value)
+
+
+def nested_text(value: object, shown: Shown = NOTHING_SHOWN, path: str = "") -> str:
+    """The same for a value beside others: a struct is in braces."""
+    text = value_text(value, shown, path)
+    return f"{{{text}}}" if isinstance(value, Mapping) and path not in shown else text
 
 
 def joined(path: str, name: str) -> str:
@@ -61,8 +71,3 @@ def bytes_text(text: str) -> str:
 
 def _ascii(data: bytes) -> str:
     return "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in data)
-
-
-def _nested(value: object, shown: Shown, path: str) -> str:
-    text = value_text(value, shown, path)
-    return f"{{{text}}}" if isinstance(value, Mapping) and path not in shown else text

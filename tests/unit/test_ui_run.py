@@ -56,6 +56,12 @@ def test_notes_and_losses_come_before_the_end() -> None:
     ]
 
 
+def test_long_notes_are_wrapped_on_a_terminal(terminal: Terminal) -> None:
+    RunDisplay(terminal).finish({"notes": ["word " * 30]})
+    assert max(map(cells, terminal.text.splitlines())) <= 80
+    assert "\n   word" in terminal.text
+
+
 def shown(*messages: protocol.Message) -> list[str]:
     stream = io.StringIO()
     display = RunDisplay(stream)
@@ -178,11 +184,11 @@ def test_changes_are_shown_as_they_come() -> None:
 
 def test_records_of_many_fields_are_wrapped_on_a_terminal(terminal: Terminal) -> None:
     fields = {f"a_long_name_{at}": at for at in range(12)}
-    RunDisplay(terminal).show(protocol.Event("rb", "event", {**fields, "text": "x" * 300}))
+    RunDisplay(terminal).show(protocol.Event("rb", "event", {**fields, "inner": {"n": 1}, "text": "x" * 300}))
     found = terminal.text.splitlines()
     assert len(found) > 2
     assert max(map(cells, found)) < 80
-    assert "a_long_name_11=11" in terminal.text
+    assert "a_long_name_11=11\n    inner={n=1}\n" in terminal.text
     assert shown(protocol.Event("rb", "event", fields))[0].startswith("A_LONG_NAME_0  A_LONG")
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
-from functools import cache
 from typing import Any
 
 from provisioner.core.errors import AttachError, EbpfDevError, GuestError, LoadError
@@ -273,34 +272,43 @@ class _Malformed(Exception):
     pass
 
 
-@cache
-def _specification(kind: type[Message]) -> list[tuple[str, tuple[type, ...], bool]]:
-    """Name, accepted JSON types and whether it must be there, of each field: looked up once, as events are many."""
+@dataclass(frozen=True)
+class _Rule:
+    name: str
+    types: tuple[type, ...]
+    required: bool
+
+
+def _rules(kind: type[Message]) -> list[_Rule]:
     found = []
     for field in fields(kind):
         wanted = str(field.type).removesuffix(" | None")
         types = _JSON_TYPES[wanted] + ((type(None),) if wanted != field.type else ())
-        found.append((field.name, types, field.default is MISSING))
+        found.append(_Rule(field.name, types, field.default is MISSING))
     return found
 
 
-def _build(kind: type[Message], data: dict[str, Any]) -> Message:
+# Made once: a flood of events is bound by what is done for each of them.
+_RULES = {name: _rules(kind) for name, kind in MESSAGE_KINDS.items()}
+
+
+def _build(name: str, data: dict[str, Any]) -> Message:
     values: dict[str, Any] = {}
-    for name, types, required in _specification(kind):
-        if name in data:
+    for rule in _RULES[name]:
+        if rule.name in data:
             # By the very class: bool is an int to Python, but not to JSON.
-            if type(data[name]) not in types:
+            if type(data[rule.name]) not in rule.types:
                 raise _Malformed
-            values[name] = data[name]
-        elif required:
+            values[rule.name] = data[rule.name]
+        elif rule.required:
             raise _Malformed
-    return kind(**values)
+    return MESSAGE_KINDS[name](**values)
 
 
 def parse_message(line: str) -> Message:
     """The message in a line of the runner's stdout; what is none becomes a ``stray`` Log, never an error."""
     try:
         data = json.loads(line)
-        return _build(MESSAGE_KINDS[data["type"]], data)
+        return _build(data["type"], data)
     except (ValueError, KeyError, TypeError, RecursionError, _Malformed):
         return Log(level="stray", text=line)

@@ -54,6 +54,11 @@ static void consider_struct(struct search *search, __u32 type_id)
 	}
 }
 
+static const char *struct_name(const struct btf *btf, __u32 type_id)
+{
+	return btf__name_by_offset(btf, btf__type_by_id(btf, type_id)->name_off);
+}
+
 static bool is_decimal(const char *text)
 {
 	return *text && strspn(text, "0123456789") == strlen(text);
@@ -70,12 +75,16 @@ static bool is_anchor_of(const char *variable, const char *map)
 	return !*rest || (*rest == '_' && is_decimal(rest + 1));
 }
 
-/* The struct that a global pointer names, 0 for other types. */
-static __u32 pointed_struct(const struct btf *btf, const struct btf_type *type)
+/* What a global pointer points to, 0 for other types; an anchor may name numbers and arrays too. */
+static __u32 pointed_type(const struct btf *btf, const struct btf_type *type, bool anchor)
 {
 	const struct btf_type *pointer = btf_is_var(type) ? btf_resolve(btf, type->type) : NULL;
+	__u32 found;
 
-	return pointer && btf_is_ptr(pointer) ? event_type_struct(btf, pointer->type) : 0;
+	if (!pointer || !btf_is_ptr(pointer))
+		return 0;
+	found = event_type_struct(btf, pointer->type);
+	return !found && anchor && btf__resolve_size(btf, pointer->type) > 0 ? pointer->type : found;
 }
 
 /* Among the structs that global pointers name; with a map only those that are is_anchor_of of this map. */
@@ -86,7 +95,7 @@ static struct search search_pointers(const struct search *wanted, const char *ma
 	for (__u32 id = 1; id < btf__type_cnt(search.btf); id++) {
 		const struct btf_type *type = btf__type_by_id(search.btf, id);
 		const char *name = btf__name_by_offset(search.btf, type->name_off);
-		__u32 candidate = pointed_struct(search.btf, type);
+		__u32 candidate = pointed_type(search.btf, type, map);
 
 		if (candidate && (map ? is_anchor_of(name, map) : !!strncmp(name, ANCHOR, strlen(ANCHOR))))
 			consider_struct(&search, candidate);
@@ -99,6 +108,18 @@ static bool is_called_event(const char *name)
 {
 	return strstr(name, "event") && strncmp(name, "trace_event", 11) && strncmp(name, "perf_event", 10) &&
 	       strncmp(name, "bpf_perf_event", 14);
+}
+
+/* What the kernel has under that name may have been read by the program, but hardly been sent. Loaded when first asked. */
+static bool is_of_kernel(const char *name)
+{
+	static struct btf *vmlinux;
+	static bool is_loaded;
+
+	if (!is_loaded)
+		vmlinux = btf__load_vmlinux_btf();
+	is_loaded = true;
+	return vmlinux && btf__find_by_name(vmlinux, name) > 0;
 }
 
 static struct search search_all(const struct search *wanted, bool called_event)
@@ -136,7 +157,7 @@ __u32 event_type_find(const struct btf *btf, const char *map, size_t size, bool 
 	*guessed = true;
 	if (events.exact_count == 1)
 		return events.exact;
-	if (all.exact_count == 1)
+	if (all.exact_count == 1 && !is_of_kernel(struct_name(btf, all.exact)))
 		return all.exact;
 	return pointed.below;
 }

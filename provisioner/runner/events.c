@@ -102,6 +102,11 @@ void events_prepare_map(struct bpf_map *map)
 	}
 }
 
+static bool is_struct(const struct event_map *map, __u32 type_id)
+{
+	return event_type_struct(map->btf, type_id);
+}
+
 static void identify(const struct event_map *map, struct record_type *record)
 {
 	if (map->declared)
@@ -111,7 +116,7 @@ static void identify(const struct event_map *map, struct record_type *record)
 	if (!record->type_id)
 		return;
 	btf_type_name(map->btf, record->type_id, record->name, sizeof(record->name));
-	record->readings = readings_find(map->btf, record->type_id, "", NULL);
+	record->readings = readings_find(map->btf, record->type_id, is_struct(map, record->type_id) ? "" : "value", NULL);
 }
 
 /* The last place serves all lengths beyond those that are kept. */
@@ -142,6 +147,18 @@ static void put_rest(struct json *json, const struct event_map *map, __u32 type_
 	json_hex(json, data + known, size - known);
 }
 
+/* A record that is but a number or an array has one field. */
+static void put_fields(struct json *json, const struct btf_bytes *bytes, __u32 type_id, bool whole)
+{
+	if (!whole) {
+		json_open(json, '{');
+		json_key(json, "value");
+	}
+	btf_json_value(json, bytes, type_id, 0);
+	if (!whole)
+		json_close(json, '}');
+}
+
 static void put_record(struct json *json, struct event_map *map, const void *data, size_t size)
 {
 	const struct record_type *record = record_type(map, size);
@@ -157,7 +174,7 @@ static void put_record(struct json *json, struct event_map *map, const void *dat
 	if (record->guessed)
 		json_put_bool(json, "guessed", true);
 	json_key(json, "fields");
-	btf_json_value(json, &bytes, record->type_id, 0);
+	put_fields(json, &bytes, record->type_id, is_struct(map, record->type_id));
 	shown_add(&shown, record->readings, &bytes);
 	shown_end(&shown);
 	put_rest(json, map, record->type_id, data, size);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "render.h"
 #include "symbols.h"
@@ -12,14 +13,19 @@
 #define PATH_BYTES 128
 #define MAX_FRAMES 127 /* PERF_MAX_STACK_DEPTH of the kernel */
 
+/* A member of the same struct; its size is 0 when there is none. */
+struct sibling {
+	size_t offset, size;
+};
+
 struct reading {
 	char path[PATH_BYTES];
 	enum rendering rendering;
 	size_t offset;
 	size_t size;
-	/* Of stacks: where beside them their process is and their length in bytes; a size of 0 when nowhere. */
-	size_t pid_offset, pid_size;
-	size_t length_offset, length_size;
+	/* Numbers beside it that tell more about it. */
+	struct sibling pid, length; /* of a stack: its process, and how many bytes there are */
+	struct sibling family;	    /* of 16 bytes for an address of either family */
 };
 
 static bool is_stack_rendering(enum rendering rendering)
@@ -60,15 +66,15 @@ static int find_number_member(const struct btf *btf, const struct btf_type *type
 	return -1;
 }
 
-static void note_number(const struct btf *btf, const struct btf_type *type, const char *name, size_t base,
-			size_t *offset, size_t *size)
+static void note_sibling(const struct btf *btf, const struct btf_type *type, const char *name, size_t base,
+			 struct sibling *sibling)
 {
 	int index = find_number_member(btf, type, name);
 
-	if (index < 0 || *size)
+	if (index < 0 || sibling->size)
 		return;
-	*offset = base + btf_member_bit_offset(type, index) / 8;
-	*size = btf__resolve_size(btf, btf_members(type)[index].type);
+	sibling->offset = base + btf_member_bit_offset(type, index) / 8;
+	sibling->size = btf__resolve_size(btf, btf_members(type)[index].type);
 }
 
 static void note_stack_siblings(const struct btf *btf, const struct btf_type *type, const char *name, size_t base,
@@ -77,11 +83,11 @@ static void note_stack_siblings(const struct btf *btf, const struct btf_type *ty
 	static const char *const LENGTHS[] = { "%s_sz", "%s_size", "%s_len", "%ssz" };
 	char length_name[64];
 
-	note_number(btf, type, "tgid", base, &reading->pid_offset, &reading->pid_size);
-	note_number(btf, type, "pid", base, &reading->pid_offset, &reading->pid_size);
+	note_sibling(btf, type, "tgid", base, &reading->pid);
+	note_sibling(btf, type, "pid", base, &reading->pid);
 	for (size_t i = 0; i < sizeof(LENGTHS) / sizeof(LENGTHS[0]); i++) {
 		snprintf(length_name, sizeof(length_name), LENGTHS[i], name);
-		note_number(btf, type, length_name, base, &reading->length_offset, &reading->length_size);
+		note_sibling(btf, type, length_name, base, &reading->length);
 	}
 }
 
@@ -94,6 +100,16 @@ struct spot {
 	const struct btf_type *outer; /* the struct this is a member of, or NULL */
 	size_t outer_offset;
 };
+
+static void note_siblings(const struct btf *btf, const struct spot *spot, struct reading *reading)
+{
+	if (is_stack_rendering(reading->rendering))
+		note_stack_siblings(btf, spot->outer, spot->name, spot->outer_offset, reading);
+	if (reading->rendering == RENDER_IPV6) {
+		note_sibling(btf, spot->outer, "family", spot->outer_offset, &reading->family);
+		note_sibling(btf, spot->outer, "af", spot->outer_offset, &reading->family);
+	}
+}
 
 static void collect_member_readings(struct readings *readings, const struct btf_type *type, const struct spot *spot);
 
@@ -108,8 +124,8 @@ static void collect_readings(struct readings *readings, __u32 type_id, const str
 		return;
 	if (rendering != RENDER_NOTHING) {
 		reading = add_reading(readings, spot->path, rendering, spot->offset, size);
-		if (reading && spot->outer && is_stack_rendering(rendering))
-			note_stack_siblings(readings->btf, spot->outer, spot->name, spot->outer_offset, reading);
+		if (reading && spot->outer)
+			note_siblings(readings->btf, spot, reading);
 	} else if (btf_is_composite(type) && spot->depth < MAX_STRUCT_DEPTH) {
 		collect_member_readings(readings, type, spot);
 	}
@@ -223,31 +239,30 @@ static size_t find_stack(__u32 id, __u64 *addresses)
 	return 0;
 }
 
-static __s64 read_field(const struct btf_bytes *bytes, size_t offset, size_t size)
+static __s64 read_sibling(const struct btf_bytes *bytes, const struct sibling *sibling)
 {
 	__s64 value = 0;
 
-	/* Processes and lengths are never negative unless they are errors, and those are 4 or 8 bytes. */
-	if (size > sizeof(value) || offset + size > bytes->size)
+	if (sibling->size > sizeof(value) || sibling->offset + sibling->size > bytes->size)
 		return 0;
-	memcpy(&value, bytes->data + offset, size);
-	return size == 4 ? (__s32)value : value;
+	memcpy(&value, bytes->data + sibling->offset, sibling->size);
+	/* Lengths and ids are negative when they are errors, and those are 4 or 8 bytes. */
+	return sibling->size == 4 ? (__s32)value : value;
 }
 
 static void add_shown_stack(struct shown *shown, const struct reading *reading, const struct btf_bytes *bytes)
 {
-	long pid = read_field(bytes, reading->pid_offset, reading->pid_size);
+	long pid = read_sibling(bytes, &reading->pid);
 	__u64 addresses[MAX_FRAMES] = {};
 	size_t count;
 
 	if (reading->rendering == RENDER_STACK_ID) {
-		__s64 id = read_field(bytes, reading->offset, reading->size);
+		__s64 id = read_sibling(bytes, &(struct sibling){ reading->offset, reading->size });
 
 		count = id < 0 ? 0 : find_stack(id, addresses);
 	} else {
 		size_t size = reading->size < sizeof(addresses) ? reading->size : sizeof(addresses);
-		__s64 length = reading->length_size ?
-			read_field(bytes, reading->length_offset, reading->length_size) : (__s64)size;
+		__s64 length = reading->length.size ? read_sibling(bytes, &reading->length) : (__s64)size;
 
 		if (length < 0)
 			return;
@@ -259,9 +274,12 @@ static void add_shown_stack(struct shown *shown, const struct reading *reading, 
 
 static void add_shown_text(struct shown *shown, const struct reading *reading, const struct btf_bytes *bytes)
 {
+	enum rendering rendering = reading->rendering;
 	char text[512];
 
-	if (!render(reading->rendering, bytes->data + reading->offset, reading->size, text, sizeof(text)))
+	if (reading->family.size && read_sibling(bytes, &reading->family) == AF_INET)
+		rendering = RENDER_IPV4;
+	if (!render(rendering, bytes->data + reading->offset, reading->size, text, sizeof(text)))
 		return;
 	begin_shown(shown, reading->path);
 	json_string(shown->json, text);

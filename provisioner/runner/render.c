@@ -144,7 +144,7 @@ static enum rendering of_struct(const struct btf *btf, const struct btf_type *ty
 static enum rendering by_time_name(size_t size, const char *name)
 {
 	if (size == 8 && name_has_word(name, " ts timestamp tstamp ktime stamp start begin end "))
-		return RENDER_TIMESTAMP;
+		return name_has_word(name, " us ms usec msec sec ") ? RENDER_NOTHING : RENDER_TIMESTAMP;
 	if (name_has_word(name, " ns nsec nsecs nanoseconds "))
 		return RENDER_NANOSECONDS;
 	if (name_has_word(name, " us usec usecs microseconds "))
@@ -386,6 +386,8 @@ bool render(enum rendering rendering, const unsigned char *data, size_t size, ch
 	case RENDER_SIGNAL:
 		return render_signal(value, text, limit);
 	case RENDER_HEX:
+		if (!value)
+			return false;
 		snprintf(text, limit, "0x%llx",
 			 (unsigned long long)value & (size < 8 ? (1ull << 8 * size) - 1 : ~0ull));
 		return true;

@@ -12,6 +12,7 @@
 #include "event_type.h"
 #include "message.h"
 #include "readings.h"
+#include "util.h"
 
 #define PERF_PAGES 64			/* a CPU; must be a power of two */
 #define SMALLEST_RING_BYTES (4 * 1024 * 1024) /* a burst must not be lost while we write */
@@ -342,7 +343,9 @@ bool events_consume(void)
 
 void events_drain(void)
 {
-	while (events_consume())
+	double deadline = seconds_now() + MAX_DRAIN_SECONDS;
+
+	while (events_consume() && seconds_now() < deadline)
 		messages_flush();
 }
 

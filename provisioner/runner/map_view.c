@@ -9,6 +9,12 @@ static bool is_per_cpu(enum bpf_map_type type)
 	       type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
 }
 
+/* With build ids the entries are no addresses. */
+static bool is_stack_map(enum bpf_map_type type, __u32 flags)
+{
+	return type == BPF_MAP_TYPE_STACK_TRACE && !(flags & BPF_F_STACK_BUILD_ID);
+}
+
 bool map_view_is_array(const struct map_view *view)
 {
 	return view->type == BPF_MAP_TYPE_ARRAY || view->type == BPF_MAP_TYPE_PERCPU_ARRAY;
@@ -50,6 +56,7 @@ bool map_view_open(struct map_view *view, const struct bpf_map *map, const struc
 		.key_size = bpf_map__key_size(map),
 		.value_size = bpf_map__value_size(map),
 		.max_entries = bpf_map__max_entries(map),
+		.has_stacks = is_stack_map(bpf_map__type(map), bpf_map__map_flags(map)),
 		.key_type = btf ? bpf_map__btf_key_type_id(map) : 0,
 		.value_type = btf ? bpf_map__btf_value_type_id(map) : 0,
 	};
@@ -68,6 +75,7 @@ bool map_view_open_inner(struct map_view *view, int fd, const struct bpf_map *li
 	view->key_size = info.key_size;
 	view->value_size = info.value_size;
 	view->max_entries = info.max_entries;
+	view->has_stacks = is_stack_map(info.type, info.map_flags);
 	view->key_type = btf && like ? bpf_map__btf_key_type_id(like) : 0;
 	view->value_type = btf && like ? bpf_map__btf_value_type_id(like) : 0;
 	return prepare_view(view);
@@ -122,7 +130,7 @@ void map_view_put(struct json *json, const struct map_view *view)
 	json_key(json, "key");
 	put_typed(json, view->key_type, &key);
 	json_key(json, "value");
-	if (view->type == BPF_MAP_TYPE_STACK_TRACE) {
+	if (view->has_stacks) {
 		put_stack_addresses(json, view);
 		shown_add_stack(&shown, "value", view->value, view->value_size / sizeof(__u64), 0);
 	} else {

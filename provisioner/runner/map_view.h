@@ -16,6 +16,7 @@ struct map_view {
 	__u32 key_type, value_type;	/* BTF, 0 when unknown */
 	size_t copies;			/* CPUs, or 1 */
 	size_t stride;
+	bool has_stacks;		/* values are addresses of code */
 	void *key;
 	void *value;
 	struct readings *key_readings, *value_readings;

@@ -226,7 +226,8 @@ void readings_use_stacks(const struct run *run)
 
 	bpf_object__for_each_map(map, run->object)
 		if (bpf_map__type(map) == BPF_MAP_TYPE_STACK_TRACE && stack_map_count < MAX_STACK_MAPS &&
-		    bpf_map__fd(map) >= 0 && bpf_map__value_size(map) <= MAX_FRAMES * sizeof(__u64))
+		    bpf_map__fd(map) >= 0 && !(bpf_map__map_flags(map) & BPF_F_STACK_BUILD_ID) &&
+		    bpf_map__value_size(map) <= MAX_FRAMES * sizeof(__u64))
 			stack_maps[stack_map_count++] = map;
 }
 

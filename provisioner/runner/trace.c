@@ -20,7 +20,6 @@
 #define INSTANCE_PREFIX "ebpf-dev-"
 #define EVENT "bpf_trace_printk: "
 #define READS_AT_ONCE 64 /* then the main loop has a look at its signals and its clock */
-#define MAX_DRAIN_SECONDS 3
 
 static char instance[128]; /* "" when we read the global pipe */
 static int pipe_fd = -1;

@@ -1,5 +1,6 @@
 #include "map_view.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "globals.h"
-#include "map_use.h"
+#include "instructions.h"
 #include "map_view.h"
 #include "message.h"
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "instructions.h"
 #include "render.h"
 #include "symbols.h"
 
@@ -229,6 +230,8 @@ void readings_use_stacks(const struct run *run)
 		    bpf_map__fd(map) >= 0 && !(bpf_map__map_flags(map) & BPF_F_STACK_BUILD_ID) &&
 		    bpf_map__value_size(map) <= MAX_FRAMES * sizeof(__u64))
 			stack_maps[stack_map_count++] = map;
+	if (stack_map_count || programs_call(run, BPF_FUNC_get_stack))
+		symbols_prepare();
 }
 
 /* A program rarely has two maps of stacks, and then one of them knows the id. */

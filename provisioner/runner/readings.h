@@ -27,7 +27,7 @@ void shown_add(struct shown *shown, const struct readings *readings, const struc
 void shown_add_stack(struct shown *shown, const char *path, const __u64 *addresses, size_t count, long pid);
 void shown_end(struct shown *shown);
 
-/* Where stack ids are looked up. */
+/* Where stack ids are looked up; to be called before the programs are attached. */
 void readings_use_stacks(const struct run *run);
 
 #endif

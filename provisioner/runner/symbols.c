@@ -67,20 +67,46 @@ static const struct code_symbol *find_code_symbol(const struct code_symbols *tab
 	return symbol->size && address >= symbol->address + symbol->size ? NULL : symbol;
 }
 
-/* Without the right to see addresses the kernel gives zeros for all of them. */
+/* "ffffffff81000000 T _text [module]"; without the right to see addresses the kernel gives zeros for all of them. */
+static void read_kernel_symbol(struct code_symbols *table, char *line)
+{
+	/* By hand, as there are a quarter of a million lines. */
+	char *rest;
+	__u64 address = strtoull(line, &rest, 16);
+
+	if (!address || rest[0] != ' ' || !rest[1] || !strchr("tTwW", rest[1]) || rest[2] != ' ')
+		return;
+	rest += 3;
+	rest[strcspn(rest, "\t\n")] = '\0';
+	add_code_symbol(table, address, 0, rest);
+}
+
 static void read_kallsyms(struct code_symbols *table)
 {
 	FILE *file = fopen("/proc/kallsyms", "re");
-	unsigned long long address;
-	char line[512], name[256];
-	char kind;
+	char line[512];
 
 	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "%llx %c %255s", &address, &kind, name) == 3 && address && strchr("tTwW", kind))
-			add_code_symbol(table, address, 0, name);
+		read_kernel_symbol(table, line);
 	if (file)
 		fclose(file);
 	sort_code_symbols(table);
+}
+
+static const struct code_symbols *kernel_symbols(void)
+{
+	static struct code_symbols kernel;
+	static bool is_read;
+
+	if (!is_read)
+		read_kallsyms(&kernel);
+	is_read = true;
+	return &kernel;
+}
+
+void symbols_prepare(void)
+{
+	kernel_symbols();
 }
 
 bool is_kernel_address(__u64 address)
@@ -88,19 +114,13 @@ bool is_kernel_address(__u64 address)
 	return address >> 63;
 }
 
-/* Read when the first address asks for it: a large part of a second on an emulated processor. */
 bool symbol_of_kernel(__u64 address, char *text, size_t size)
 {
-	static struct code_symbols kernel;
-	static bool is_read;
 	const struct code_symbol *symbol;
 
 	if (!is_kernel_address(address))
 		return false;
-	if (!is_read)
-		read_kallsyms(&kernel);
-	is_read = true;
-	symbol = find_code_symbol(&kernel, address);
+	symbol = find_code_symbol(kernel_symbols(), address);
 	if (!symbol)
 		return false;
 	snprintf(text, size, "%s+0x%llx", symbol->name, address - symbol->address);

@@ -6,6 +6,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Reads the kernel's symbols now: it takes long enough for a process to end whose own are wanted then. */
+void symbols_prepare(void);
+
 /* "vfs_read+0x1a"; false when no symbol covers the address. */
 bool symbol_of_kernel(__u64 address, char *text, size_t size);
 

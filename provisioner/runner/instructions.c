@@ -1,4 +1,4 @@
-#include "map_use.h"
+#include "instructions.h"
 
 #include <linux/bpf.h>
 
@@ -50,4 +50,17 @@ bool map_is_only_looked_up(const struct run *run, const struct bpf_map *map)
 			follow_map_registers(&insns[at], bpf_map__fd(map), &holds, &use);
 	}
 	return use.lookups && !use.others;
+}
+
+bool programs_call(const struct run *run, enum bpf_func_id helper)
+{
+	for (size_t i = 0; i < run->program_count; i++) {
+		const struct bpf_insn *insns = bpf_program__insns(run->programs[i].bpf);
+		size_t count = bpf_program__insn_cnt(run->programs[i].bpf);
+
+		for (size_t at = 0; insns && at < count; at++)
+			if (insns[at].code == (BPF_JMP | BPF_CALL) && insns[at].src_reg == 0 && insns[at].imm == (int)helper)
+				return true;
+	}
+	return false;
 }

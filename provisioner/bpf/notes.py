@@ -15,11 +15,11 @@ _RESULT = re.compile(r"(?:^|_)(?:count|counts|cnt|num|nr|total|last|seen)(?:_|$)
 def find_notes(report: Mapping[str, Any]) -> list[str]:
     """Sentences about programs of ``report`` (schema 1) that did not run or said nothing; usually none."""
     counted = [item for item in report["programs"] if item["run_count"] is not None]
-    if not counted:
+    if not counted or _said_something(report):
         return []
     if not any(item["run_count"] for item in counted):
         return [_never_ran(counted)]
-    if _says_something(report):
+    if any(_has_content(item) for item in report["maps"]):
         return []
     causes = [*_filters(report["maps"]), *_empty_maps(report["maps"])]
     if causes or not any(item["verdicts"] for item in counted):
@@ -44,13 +44,9 @@ def _listed(names: Sequence[str], limit: int = 3) -> str:
     return ", ".join(names[:limit]) + more
 
 
-def _says_something(report: Mapping[str, Any]) -> bool:
+def _said_something(report: Mapping[str, Any]) -> bool:
     output = report["output"]
-    return (
-        any(output[kind] for kind in ("printk", "events", "companion", "lost"))
-        or bool(report["iterators"])
-        or any(_has_content(item) for item in report["maps"])
-    )
+    return bool(report["iterators"]) or any(output[kind] for kind in ("printk", "events", "companion", "lost"))
 
 
 def _has_content(item: Mapping[str, Any]) -> bool:

@@ -32,6 +32,9 @@ def test_programs_that_never_ran() -> None:
     assert find_notes(report(0, 0, 0, 0)) == [
         "Nothing in the guest set off p0, p1, p2 and 1 more. --trigger 'COMMAND' runs a command there that does."
     ]
+    filled = [{"name": "allowed", "type": "hash", "entries": [{"key": 1, "value": 1}]}]
+    assert len(find_notes(report(0, maps=filled))) == 1
+    assert not find_notes(report(0, iterators=[{"program": "p0", "text": "x"}]))
     assert not find_notes(report())
     assert not find_notes(report(None))
 

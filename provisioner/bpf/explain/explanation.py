@@ -25,8 +25,8 @@ class Explanation:
     """Why the verifier refused a program.
 
     ``code`` names the rule (stable; "other" for words that we do not know), ``rule`` is its sentence, ``message``
-    the verifier's own words, ``range`` what it knew of ``register``, ``fix`` what to write instead, ``excerpt`` the
-    lines of C. ``file`` is the path on the host when it was found there, ``log`` where the whole log is.
+    the verifier's own words, ``range`` what it knew of ``register``, ``fix`` what to write instead, ``excerpt``
+    the lines of C. ``file`` is the path on the host when it was found there, ``log`` where the whole log is.
     """
 
     code: str

@@ -173,7 +173,7 @@ FUNCTION_RULES = (
     Rule(
         "null-passed",
         r"(?:Possibly NULL pointer passed to (?:trusted |helper )*(?:arg(?P<arg>\d+)|R(?P<reg>\d+))"
-        r"|^R(?P<register>\d+) type=\w+_or_null expected=)",
+        r"|^R(?P<register>\d+) type=\w+_or_null\w* expected=)",
         "{helper}() takes no NULL, and the pointer given to it has not been checked.",
         "Check it before the call: if (!{variable}) return 0;",
         lambda groups, log: _null_argument({**groups, "reg": groups["reg"] or groups["register"]}, log),

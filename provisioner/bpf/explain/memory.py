@@ -176,14 +176,14 @@ MEMORY_RULES = (
     ),
     Rule(
         "null-unchecked",
-        r"^R(?P<reg>\d+) (?:invalid mem access '\w+_or_null'|pointer arithmetic on \w+_or_null prohibited)",
+        r"^R(?P<reg>\d+) (?:invalid mem access '\w+_or_null_?'|pointer arithmetic on \w+_or_null_? prohibited)",
         "What {helper}() returns may be NULL; it has to be compared with NULL before it is used.",
         "Check it right after the call: if (!{variable}) return 0;",
         _may_be_null,
     ),
     Rule(
         "null-argument",
-        r"^R(?P<reg>\d+) invalid mem access '(?P<kind>\w+)_or_null'",
+        r"^R(?P<reg>\d+) invalid mem access '(?P<kind>\w+)_or_null_?'",
         "A pointer argument of a global function may be NULL: the function is checked without its callers.",
         "Begin the function with if (!pointer) return 0; or make it static, then it is checked with each caller.",
         _null_argument,

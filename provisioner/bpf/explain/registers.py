@@ -43,14 +43,14 @@ _QUALITIES = {
 
 def describe(register: Register) -> str:
     """What ``register`` holds, to stand behind "R1 is "."""
-    kind = register.kind.removesuffix("_or_null")
+    kind = register.kind.replace("_or_null", "")
     maybe = ", or NULL" if kind != register.kind else ""
     if kind == "scalar":
         return describe_number(register)
     if kind == "pkt":
         return _packet(register)
     if kind == "map_value":
-        return f"a pointer to a value of map {_map(register)}{_size(register, 'vs')}{_place(register)}{maybe}"
+        return f"a pointer to a value of {_map(register)}{_size(register, 'vs')}{_place(register)}{maybe}"
     if kind.endswith("mem"):
         return f"{describe_kind(kind)}{_size(register, 'sz')}{_place(register)}{maybe}"
     return f"{describe_kind(kind)}{_place(register)}{maybe}"
@@ -58,8 +58,8 @@ def describe(register: Register) -> str:
 
 def describe_kind(kind: str) -> str:
     """A register's type alone, as the verifier writes it where it names what it expected: ``map_ptr``, ``fp``."""
-    if kind.endswith("_or_null"):
-        return f"{describe_kind(kind.removesuffix('_or_null'))} or NULL"
+    if "_or_null" in kind:
+        return f"{describe_kind(kind.replace('_or_null', ''))} or NULL"
     words = kind.rstrip("_").split("_")
     qualities = [_QUALITIES[word] for word in words if word in _QUALITIES]
     plain = "_".join(word for word in words if word not in _QUALITIES)

@@ -98,7 +98,7 @@ SYMPTOMS = (
     Symptom(
         "skeleton-missing",
         "compile",
-        r"'(?P<header>[\w./-]+\.skel\.h)' file not found",
+        r"(?P<header>[\w./-]+\.skel\.h)(?:' file not found|: No such file)",
         "{header} is generated from the object of the kernel-side program.",
         "Name the files x.bpf.c and x.c, then `ebpf-dev run x.bpf.c` makes it; by hand: bpftool gen skeleton "
         "x.bpf.o.",

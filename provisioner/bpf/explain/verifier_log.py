@@ -192,7 +192,7 @@ class _Reader:
                 kinds.append(register.kind)
             if register.kind == "pkt":
                 self._share_range(register)
-            if register.kind.endswith("_or_null") and self._log.instruction is not None:
+            if "_or_null" in register.kind and self._log.instruction is not None:
                 self._log.origins.setdefault(register.attributes.get("id", ""), self._log.instruction)
 
     def _share_range(self, checked: Register) -> None:

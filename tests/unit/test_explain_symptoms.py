@@ -61,8 +61,8 @@ COMPILER = [
     ),
     (
         "function-undeclared",  # clang 19
-        "x.c:3:47: error: call to undeclared function 'get_key'; ISO C99 and later do not support implicit function "
-        "declarations [-Wimplicit-function-declaration]",
+        "x.c:3:47: error: call to undeclared function 'get_key'; ISO C99 and later do not support implicit "
+        "function declarations [-Wimplicit-function-declaration]",
     ),
     (
         "stack-protector",
@@ -79,8 +79,9 @@ COMPILER = [
     ),
     (
         "stack-limit",  # clang 19
-        "x.c:3:60: error: Looks like the BPF stack limit is exceeded. Please move large on stack variables into BPF "
-        "per-cpu array map. For non-kernel uses, the stack can be increased using -mllvm -bpf-stack-size.",
+        "x.c:3:60: error: Looks like the BPF stack limit is exceeded. Please move large on stack variables "
+        "into BPF per-cpu array map. For non-kernel uses, the stack can be increased using -mllvm "
+        "-bpf-stack-size.",
     ),
     (
         "too-many-arguments",
@@ -119,9 +120,9 @@ LOADER = [
     ("map-too-large", "libbpf: map 'm': failed to create: Cannot allocate memory(-12)"),
     (
         "not-permitted",
-        "libbpf: Error in bpf_object__probe_loading():Operation not permitted(1). Couldn't load trivial BPF program. "
-        "Make sure your kernel supports BPF (CONFIG_BPF_SYSCALL=y) and/or that RLIMIT_MEMLOCK is set to big enough "
-        "value.",
+        "libbpf: Error in bpf_object__probe_loading():Operation not permitted(1). Couldn't load trivial BPF "
+        "program. Make sure your kernel supports BPF (CONFIG_BPF_SYSCALL=y) and/or that RLIMIT_MEMLOCK is set "
+        "to big enough value.",
     ),
     (
         "not-permitted",
@@ -139,11 +140,13 @@ LOADER = [
     ("function-renamed", "f (section kprobe/x): there is no function that can be probed blk_account_io_done"),
     (
         "tracepoint-old-call",
-        "libbpf: failed to determine tracepoint 'syscalls/sys_enter_open' perf event ID: No such file or directory",
+        "libbpf: failed to determine tracepoint 'syscalls/sys_enter_open' perf event ID: No such file or "
+        "directory",
     ),
     (
         "tracepoint-target",
-        "libbpf: failed to determine tracepoint 'syscalls/sys_enter_open2' perf event ID: No such file or directory",
+        "libbpf: failed to determine tracepoint 'syscalls/sys_enter_open2' perf event ID: No such file or "
+        "directory",
     ),
     ("tracepoint-target", "f (section raw_tp/no_such): there is no tracepoint no_such"),
     (

@@ -129,6 +129,5 @@ def _size(register: Register, name: str) -> str:
 
 def _map(register: Register) -> str:
     # libbpf names the map of a section "OBJECT.section", of which the kernel keeps 15 characters.
-    return (
-        re.sub(r"^.*(?=\.(bss|data|rodata|kconfig))", "", register.attributes.get("map", "")) or "of this object"
-    )
+    name = re.sub(r"^.*(?=\.(bss|data|rodata|kconfig))", "", register.attributes.get("map", ""))
+    return f"map {name}" if name else "a map"

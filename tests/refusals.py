@@ -30,6 +30,7 @@ class Refusal:
 
 
 REFUSALS = (
+    Refusal("absent_kfunc", "kfunc-absent", fix="bpf_ksym_exists(no_such_kfunc)"),
     Refusal("absent_field", "field-absent", fix="bpf_core_field_exists"),
     Refusal("call_under_lock", "under-lock", fix="Call bpf_get_prandom_u32() before"),
     Refusal("constant_written", "map-read-only", "R1 is a pointer to a value of map .rodata (4 bytes)"),

@@ -20,7 +20,7 @@ from tests.unit.test_ui import Terminal, terminal
 
 __all__ = ["terminal"]
 
-LOG = Path(__file__).parent / "verifier_logs" / "packet_short_check.log"
+LOG = Path(__file__).parent / "verifier_logs" / "linux-6.12" / "packet_short_check.log"
 
 
 def ebpf_dev(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:

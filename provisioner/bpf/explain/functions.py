@@ -1,5 +1,4 @@
-"""Rules about calls: helpers, kernel functions, their arguments, what they hand out and what has to be given "
-"back."""
+"""Rules about calls: helpers, kernel functions, their arguments, what they give out and want back."""
 
 from __future__ import annotations
 
@@ -14,8 +13,7 @@ from provisioner.bpf.explain.verifier_log import VerifierLog
 #: What takes back what a call has handed out; {0} is the variable.
 _RELEASES = {
     r"bpf_ringbuf_reserve": "bpf_ringbuf_submit({0}, 0) or bpf_ringbuf_discard({0}, 0)",
-    r"bpf_ringbuf_reserve_dynptr": "bpf_ringbuf_submit_dynptr(&dynptr, 0) or "
-    r"bpf_ringbuf_discard_dynptr(&dynptr, 0)",
+    r"bpf_ringbuf_reserve_dynptr": "bpf_ringbuf_submit_dynptr(&dynptr, 0) or ..._discard_dynptr(&dynptr, 0)",
     r"bpf_(sk_lookup_\w+|skc_lookup_\w+|sk_fullsock)": "bpf_sk_release({0})",
     r"bpf_iter_(?P<iterator>\w+)_new": "bpf_iter_{iterator}_destroy(&it)",
     r"bpf_obj_new\w*|bpf_percpu_obj_new\w*": "bpf_obj_drop({0})",
@@ -24,6 +22,8 @@ _RELEASES = {
     r"bpf_cpumask_(create|acquire)": "bpf_cpumask_release({0})",
     r"bpf_(xdp|skb)_ct_\w+": "bpf_ct_release({0})",
 }
+#: What libbpf puts in place of an instruction whose CO-RE relocation found nothing (0xbad2310).
+_POISON = "195896080"
 _ANY_MEMORY = "a pointer to memory: a local variable, a value of a map, the packet"
 
 
@@ -38,14 +38,28 @@ def _call(groups: Mapping[str, str], log: VerifierLog) -> Facts:
 def _argument(groups: Mapping[str, str], log: VerifierLog) -> Facts:
     """The argument that the verifier named by its register: its place, its C text, what it is."""
     number = int(groups["reg"])
-    helper = called(log.code) or "the function"
-    facts = about_register(groups, log)
-    text = argument(log.source.text, helper, number) if log.source else None
-    named = f"Argument {number} of {helper}()" + (f", {text}," if text else "")
     known = log.registers.get(f"R{number}")
     what = describe(known) if known else describe_kind(groups.get("kind") or "?")
-    facts["range"] = f"{named} is {what}."
-    return {**facts, "helper": helper, "number": str(number), "wanted": _wanted(groups.get("expected", ""))}
+    return {
+        **_place(number, log),
+        "range": f"{_named(number, log)} is {what}.",
+        "wanted": _wanted(groups.get("expected", "")),
+    }
+
+
+def _place(number: int, log: VerifierLog) -> Facts:
+    return {"register": f"R{number}", "number": str(number), "helper": called(log.code) or "this function"}
+
+
+def _text(number: int, log: VerifierLog) -> str | None:
+    """The argument as C has it."""
+    helper = called(log.code)
+    return argument(log.source.text, helper, number) if log.source and helper else None
+
+
+def _named(number: int, log: VerifierLog) -> str:
+    text = _text(number, log)
+    return f"Argument {number} of {called(log.code) or 'this function'}()" + (f", {text}," if text else "")
 
 
 def _wanted(expected: str) -> str:
@@ -56,18 +70,17 @@ def _wanted(expected: str) -> str:
 
 
 def _null_argument(groups: Mapping[str, str], log: VerifierLog) -> Facts:
-    facts = _argument({**groups, "reg": groups.get("reg") or str(int(groups.get("arg") or 0) + 1)}, log)
-    text = log.source and argument(log.source.text, facts["helper"], int(facts["number"]))
+    # Arguments of kernel functions ("trusted") are counted from 0, those of helpers from 1.
+    named = groups["arg"] and str(int(groups["arg"]) + ("trusted" in log.text))
+    facts = _argument({**groups, "reg": groups["reg"] or named}, log)
+    text = _text(int(facts["number"]), log)
     return {**facts, "variable": text if text and re.fullmatch(r"\w+", text) else "pointer"}
 
 
 def _numbered(groups: Mapping[str, str], log: VerifierLog) -> Facts:
     """Arguments that the verifier counts from 0."""
-    helper = called(log.code) or "This function"
     number = int(groups["arg"]) + 1
-    text = argument(log.source.text, helper, number) if log.source else None
-    named = f"Argument {number} of {helper}()" + (f", {text}," if text else "")
-    return {"helper": helper, "register": f"R{number}", "range": f"{named} is not that."}
+    return {**_place(number, log), "range": f"{_named(number, log)} is not that."}
 
 
 def _reference(groups: Mapping[str, str], log: VerifierLog) -> Facts:
@@ -95,13 +108,6 @@ def _without_flavour(groups: Mapping[str, str], log: VerifierLog) -> Facts:
     """``struct x___old`` stands for the kernel's struct x."""
     return {"object": re.sub(r"___\w+", "", groups["object"])}
 
-
-def _old_helper(groups: Mapping[str, str], log: VerifierLog) -> Facts | None:
-    return None if groups["number"] == _POISON else {"helper": groups["helper"]}
-
-
-#: What libbpf puts in place of an instruction whose CO-RE relocation found nothing (0xbad2310).
-_POISON = "195896080"
 
 FUNCTION_RULES = (
     Rule(
@@ -154,7 +160,7 @@ FUNCTION_RULES = (
         r"(?:invalid|unknown) func (?P<helper>\w+)#(?P<number>\d+)",
         "This kernel has no helper number {number}.",
         "Use a newer kernel, or a helper that this one has: `bpftool feature probe` lists them.",
-        _old_helper,
+        _nothing,
     ),
     Rule(
         "kfunc-not-allowed",
@@ -172,11 +178,11 @@ FUNCTION_RULES = (
     ),
     Rule(
         "null-passed",
-        r"(?:Possibly NULL pointer passed to (?:trusted |helper )*(?:arg(?P<arg>\d+)|R(?P<reg>\d+))"
-        r"|^R(?P<register>\d+) type=\w+_or_null\w* expected=)",
+        r"Possibly NULL pointer passed to (?:trusted |helper )*arg(?P<arg>\d+)"
+        r"|^R(?P<reg>\d+) type=\w+_or_null\w* expected=",
         "{helper}() takes no NULL, and the pointer given to it has not been checked.",
         "Check it before the call: if (!{variable}) return 0;",
-        lambda groups, log: _null_argument({**groups, "reg": groups["reg"] or groups["register"]}, log),
+        _null_argument,
     ),
     Rule(
         "wrong-argument",
@@ -264,7 +270,7 @@ FUNCTION_RULES = (
         "lock-held",
         r"(?:BPF_EXIT instruction|bpf_throw|tail_call|BPF_LD_\S+).* inside bpf_(?P<what>spin_lock|rcu_read_lock|"
         r"preempt_disable|local_irq_save)-ed region"
-        r"|bpf_(?P<other>rcu_read_lock) is missing|(?P<unlock>bpf_spin_unlock) is missing",
+        r"|bpf_(?P<other>rcu_read_(?:un)?lock) is missing|(?P<unlock>bpf_spin_unlock) is missing",
         "A lock that the program takes must be given back on every path before it ends.",
         "Call the matching function before each return: bpf_spin_unlock(), bpf_rcu_read_unlock(), "
         "bpf_preempt_enable().",

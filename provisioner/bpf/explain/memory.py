@@ -16,8 +16,8 @@ _MOVING = (
     r"|set_tunnel_\w+)|bpf_l[34]_csum_replace|bpf_clone_redirect|bpf_msg_(pull|push|pop)_data|bpf_lwt_\w+"
     r"|bpf_sk_release"
 )
-
-
+#: What gives out values that may be NULL, where the call itself is not in the log.
+_GIVING = {"map_value": "bpf_map_lookup_elem", "ringbuf_mem": "bpf_ringbuf_reserve"}
 #: The line before, which names the object and the place that could be reached.
 _REACHED = (
     r"(?:invalid access to (?:map value|memory|buffer|map key), \w+=(?P<object>\d+) "
@@ -67,9 +67,9 @@ def _may_be_null(groups: Mapping[str, str], log: VerifierLog) -> Facts | None:
     """The value comes from a call on the way here: name the call and the variable that keeps its result."""
     name = f"R{groups['reg']}"
     register = log.registers.get(name)
-    at = log.origins.get(register.attributes.get("id", "")) if register else None
-    helper = called(log.codes.get(at)) if at is not None else None
-    if at is None or not helper:
+    at = log.origins.get(register.attributes.get("id", ""), -1) if register else -1
+    helper = called(log.codes.get(at)) or _GIVING.get(groups["kind"] or groups["base"])
+    if not helper:
         return None
     source = log.sources.get(at)
     variable = assigned_variable(source.text) if source else None
@@ -176,7 +176,8 @@ MEMORY_RULES = (
     ),
     Rule(
         "null-unchecked",
-        r"^R(?P<reg>\d+) (?:invalid mem access '\w+_or_null_?'|pointer arithmetic on \w+_or_null_? prohibited)",
+        r"^R(?P<reg>\d+) (?:invalid mem access '(?P<kind>\w+)_or_null_?'"
+        r"|pointer arithmetic on (?P<base>\w+)_or_null_? prohibited)",
         "What {helper}() returns may be NULL; it has to be compared with NULL before it is used.",
         "Check it right after the call: if (!{variable}) return 0;",
         _may_be_null,

@@ -3,8 +3,8 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-SEC("socket")
-int refused(struct __sk_buff *skb)
+SEC("tracepoint/syscalls/sys_enter_openat")
+int refused(void *ctx)
 {
 	char bytes[16] = {};
 	volatile char *at = bytes;

@@ -3,11 +3,11 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-SEC("socket")
-int refused(struct __sk_buff *skb)
+SEC("tracepoint/syscalls/sys_enter_openat")
+int refused(void *ctx)
 {
 	char name[16] = {};
 
 	bpf_get_current_comm(name, sizeof(name));
-	return name[skb->len]; /* refused here */
+	return name[bpf_get_prandom_u32()]; /* refused here */
 }

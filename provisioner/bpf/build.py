@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from provisioner.bpf.explain import hint_text
 from provisioner.bpf.sources import Sources
 from provisioner.core.errors import BuildError
 
@@ -108,7 +109,7 @@ def compile_error(sources: Sources, argv: Sequence[str], output: str) -> BuildEr
         brief,
         code="compile-failed",
         details=shown.strip(),
-        hint=_hint(shown),
+        hint=hint_text(shown, "compile") or _hint(shown),
         file=file,
         line=line,
     )

@@ -56,6 +56,7 @@ class ReportBuilder:
             hint=error.hint,
             file=getattr(error, "file", None),
             line=getattr(error, "line", None),
+            **_without_none(explanation=getattr(error, "explanation", None)),
         )
 
     def add(self, message: protocol.Message) -> None:

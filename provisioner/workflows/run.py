@@ -12,14 +12,16 @@ from typing import Any, TypeVar
 
 from provisioner.bpf.build import BuildPlan, compile_error, host_paths, plan_build
 from provisioner.bpf.examples import Example, find_example, load_examples
+from provisioner.bpf.explain import hint_text
 from provisioner.bpf.protocol import Done, Message, RunnerError, RunnerOptions, VerifierLog, parse_message
 from provisioner.bpf.report import ReportBuilder, Subject
 from provisioner.bpf.sources import Sources, find_sources
-from provisioner.core.errors import BuildError, EbpfDevError, GuestError, UsageError
+from provisioner.core.errors import BuildError, EbpfDevError, GuestError, LoadError, UsageError
 from provisioner.core.paths import ensure_dir
 from provisioner.core.reporter import Reporter
 from provisioner.guest.base import Guest
 from provisioner.guest.recipe import HOME, ensure_runner, ensure_vmlinux, make_tar, runner_path
+from provisioner.workflows.explain import explain_refusal, object_beside
 from provisioner.workflows.instances import Instance, connected
 
 #: A program that the verifier walks for long, or a compiler on a slow emulated processor; seconds.
@@ -130,7 +132,7 @@ class _Run:
         with connected(self.instance) as guest:
             runner = self._prepare(guest, sources, plan)
             seen = self._watch(guest, self._options(plan).argv(runner))
-            kept = [self._keep_log(guest, log) for log in seen.logs]
+            kept = [self._keep_log(guest, log, plan) for log in seen.logs]
         if seen.failure:
             raise self._program_error(seen.failure, sources, kept)
         assert seen.done is not None
@@ -218,17 +220,21 @@ class _Run:
         """The runner's error in the host's words: file names, and where the whole log is now."""
         error = failure.as_exception()
         error.details = host_paths(error.details, sources)
+        error.hint = hint_text(error.details, "load", "attach") or error.hint
         if isinstance(error, BuildError) and error.file:
             error.file = host_paths(f"{error.file}:", sources).removesuffix(":")
+        if isinstance(error, LoadError) and failure.program and kept:
+            explain_refusal(error, failure.program, kept[0], [sources.root / file for file in sources.files])
         if kept:
             error.details += "\n" + "\n".join(f"The whole verifier log: {path}" for path in kept)
         return error
 
-    def _keep_log(self, guest: Guest, log: VerifierLog) -> Path:
-        """Bring a verifier log to the host, where it outlives the guest."""
+    def _keep_log(self, guest: Guest, log: VerifierLog, plan: BuildPlan) -> Path:
+        """Bring a verifier log, and the object that it is about, to the host, where they outlive the guest."""
         name = re.sub(r"[^\w.-]", "_", f"{self.target.file.stem}-{log.program}.verifier.log")
         path = ensure_dir(self.instance.paths.logs) / name
         guest.get(log.path, path)
+        guest.get(plan.object, object_beside(path))
         return path
 
 

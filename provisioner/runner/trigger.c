@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cgroups.h"
 #include "lines.h"
 #include "message.h"
 #include "util.h"
@@ -27,6 +28,7 @@ static size_t trigger_count;
 static void become_command(const char *command, int output, int namespace)
 {
 	setpgid(0, 0); /* so that what it starts can be killed with it */
+	cgroups_join();
 	if (namespace >= 0 && setns(namespace, CLONE_NEWNET))
 		_exit(126);
 	dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);

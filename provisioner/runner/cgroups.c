@@ -101,7 +101,6 @@ static void take_chosen(const char *chosen)
 {
 	snprintf(cgroup.path, sizeof(cgroup.path), "%s%s%s", *chosen == '/' ? "" : cgroup.mount,
 		 *chosen == '/' ? "" : "/", chosen);
-	message_log("note", "nothing of ours runs in %s: what happens there is up to its own processes", cgroup.path);
 }
 
 static int open_cgroup(const char *chosen)
@@ -115,7 +114,11 @@ static int open_cgroup(const char *chosen)
 	if (error)
 		return error;
 	cgroup.fd = open(cgroup.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return cgroup.fd < 0 ? -errno : 0;
+	if (cgroup.fd < 0)
+		return -errno;
+	if (chosen)
+		message_log("note", "no workload is started in %s: its own processes set the programs off", cgroup.path);
+	return 0;
 }
 
 static int ensure_cgroup(const char *chosen)

@@ -45,6 +45,9 @@ class RunDisplay:
             self.companion(message.text, message.stream)
         elif isinstance(message, protocol.Trigger) and message.text is not None:
             self.note(message.text)
+        elif isinstance(message, protocol.Iterator) and message.records is not None:
+            for record in message.records:
+                self.event({"map": message.program, "fields": record})
         elif isinstance(message, protocol.Iterator):
             self.iterator(message.program, message.text or _spaced_hex(message.hex or ""))
         elif isinstance(message, protocol.Lost):

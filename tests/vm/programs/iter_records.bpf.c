@@ -45,13 +45,14 @@ int count_call(void *ctx)
 SEC("iter/task")
 int tasks(struct bpf_iter__task *ctx)
 {
+	struct task_struct *task = ctx->task;
 	struct task_record record = {};
 
-	if (!ctx->task)
+	if (!task)
 		return 0;
-	record.pid = ctx->task->pid;
-	record.parent = ctx->task->real_parent->tgid;
-	bpf_probe_read_kernel_str(record.comm, sizeof(record.comm), ctx->task->comm);
+	record.pid = task->pid;
+	record.parent = task->real_parent->tgid;
+	bpf_probe_read_kernel_str(record.comm, sizeof(record.comm), task->comm);
 	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
 	return 0;
 }
@@ -59,8 +60,10 @@ int tasks(struct bpf_iter__task *ctx)
 SEC("iter/task_file")
 int files(struct bpf_iter__task_file *ctx)
 {
-	if (ctx->task && ctx->file)
-		BPF_SEQ_PRINTF(ctx->meta->seq, "%s has file %d\n", ctx->task->comm, ctx->fd);
+	struct task_struct *task = ctx->task;
+
+	if (task && ctx->file)
+		BPF_SEQ_PRINTF(ctx->meta->seq, "%s has file %d\n", task->comm, ctx->fd);
 	return 0;
 }
 
@@ -78,7 +81,9 @@ int elements(struct bpf_iter__bpf_map_elem *ctx)
 SEC("iter/cgroup")
 int cgroups(struct bpf_iter__cgroup *ctx)
 {
-	if (ctx->cgroup)
-		BPF_SEQ_PRINTF(ctx->meta->seq, "cgroup of level %d\n", ctx->cgroup->level);
+	struct cgroup *cgroup = ctx->cgroup;
+
+	if (cgroup)
+		BPF_SEQ_PRINTF(ctx->meta->seq, "cgroup of level %d\n", cgroup->level);
 	return 0;
 }

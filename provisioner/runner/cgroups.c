@@ -169,6 +169,7 @@ void cgroups_start_work(void)
 {
 	if (!cgroup.ours)
 		return;
+	message_log("note", "exercising sockets, sysctls and devices inside the cgroup");
 	if (fork_tied() == 0) {
 		cgroups_join();
 		cgroup_work_forever();

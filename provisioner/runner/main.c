@@ -305,15 +305,22 @@ static int attach_stage(struct run *run)
 	return status;
 }
 
+/* For programs that nothing in the system sets off by itself. */
+static void start_work(void)
+{
+	cgroups_start_work();
+	sampling_start_load();
+	struct_ops_start_use();
+}
+
 static void set_in_motion(struct run *run)
 {
 	int namespace = -1;
 
 	iterators_read(run, false);
 	syscalls_call(run);
-	cgroups_start_work();
-	sampling_start_load();
-	struct_ops_start_use(run);
+	if (!run->options.trigger_count)
+		start_work();
 	if (run->testbed) {
 		testbed_start_traffic(run->testbed);
 		namespace = testbed_peer_namespace(run->testbed);

@@ -162,7 +162,10 @@ static void keep_busy(void)
 
 void sampling_start_load(void)
 {
-	if (sampler_count && fork_tied() == 0)
+	if (!sampler_count)
+		return;
+	message_log("note", "exercising a CPU, in user space and in the kernel");
+	if (fork_tied() == 0)
 		keep_busy();
 }
 

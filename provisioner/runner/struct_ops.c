@@ -243,7 +243,25 @@ static void say_scheduler(void)
 	message_log("note", "sched_ext is %s%s%s", *state ? state : "in an unknown state", *name ? ", by " : "", name);
 }
 
-static void attach_ops(struct ops *ops)
+/* By tc, as a person would; what it says about a failure goes to stderr and from there to the log. */
+static void queue_on_testbed(const char *name)
+{
+	int status = -1;
+	pid_t pid = fork_tied();
+
+	if (pid == 0) {
+		dup2(STDERR_FILENO, STDOUT_FILENO); /* stdout is for messages only */
+		execlp("tc", "tc", "qdisc", "replace", "dev", TESTBED_DEVICE, "root", name, (char *)NULL);
+		_exit(127);
+	}
+	if (pid > 0)
+		waitpid(pid, &status, 0);
+	message_log(status ? "warning" : "note", status ? "tc could not make %s the queueing discipline of %s" :
+							  "%s is now the queueing discipline of %s",
+		    name, TESTBED_DEVICE);
+}
+
+static void attach_ops(const struct run *run, struct ops *ops)
 {
 	if (ops->tried)
 		return;
@@ -257,6 +275,8 @@ static void attach_ops(struct ops *ops)
 	learn_name(ops);
 	if (!strcmp(ops->type, "sched_ext_ops"))
 		say_scheduler();
+	if (!strcmp(ops->type, "Qdisc_ops") && run->testbed && *ops->name)
+		queue_on_testbed(ops->name);
 }
 
 /* By the kernel struct that the program was loaded for; of several maps of one struct, the first. */
@@ -287,7 +307,7 @@ int attach_struct_ops(struct run *run, struct program *program)
 		program_set(program, PROGRAM_SKIPPED, "no map of section .struct_ops names it");
 		return 0;
 	}
-	attach_ops(ops);
+	attach_ops(run, ops);
 	describe_ops(ops, program->target, sizeof(program->target));
 	if (!ops->link)
 		program_set(program, PROGRAM_FAILED, "its map %s could not be attached: %s", bpf_map__name(ops->map),
@@ -330,7 +350,7 @@ int struct_ops_attach_bare(struct run *run)
 
 		if (ops->tried)
 			continue;
-		attach_ops(ops);
+		attach_ops(run, ops);
 		say_bare(ops);
 		bare_count += !!ops->link;
 		if (ops->error && !error) {
@@ -357,37 +377,17 @@ static void converse_forever(const char *congestion_control)
 	}
 }
 
-/* By tc, as a person would; what it says about a failure goes to stderr and from there to the log. */
-static void queue_on_testbed(const char *name)
+void struct_ops_start_use(void)
 {
-	int status = -1;
-	pid_t pid = fork_tied();
+	for (size_t i = 0; i < ops_count; i++) {
+		struct ops *ops = &ops_list[i];
 
-	if (pid == 0) {
-		dup2(STDERR_FILENO, STDOUT_FILENO); /* stdout is for messages only */
-		execlp("tc", "tc", "qdisc", "replace", "dev", TESTBED_DEVICE, "root", name, (char *)NULL);
-		_exit(127);
+		if (!ops->link || strcmp(ops->type, "tcp_congestion_ops"))
+			continue;
+		message_log("note", "exercising %s: TCP over loopback that asks for it", ops->name);
+		if (fork_tied() == 0)
+			converse_forever(ops->name);
 	}
-	if (pid > 0)
-		waitpid(pid, &status, 0);
-	message_log(status ? "warning" : "note", status ? "tc could not make %s the queueing discipline of %s" :
-							  "%s is now the queueing discipline of %s",
-		    name, TESTBED_DEVICE);
-}
-
-static void start_using(const struct run *run, const struct ops *ops)
-{
-	if (!strcmp(ops->type, "tcp_congestion_ops") && fork_tied() == 0)
-		converse_forever(ops->name);
-	if (!strcmp(ops->type, "Qdisc_ops") && run->testbed)
-		queue_on_testbed(ops->name);
-}
-
-void struct_ops_start_use(const struct run *run)
-{
-	for (size_t i = 0; i < ops_count; i++)
-		if (ops_list[i].link && *ops_list[i].name)
-			start_using(run, &ops_list[i]);
 }
 
 /* The kernel takes the processors back from a scheduler that let a task starve. */

@@ -21,7 +21,7 @@ int attach_struct_ops(struct run *run, struct program *program);
 int struct_ops_attach_bare(struct run *run);
 size_t struct_ops_count_bare(void);
 
-void struct_ops_start_use(const struct run *run);
+void struct_ops_start_use(void); /* connections by a congestion control that is attached */
 void struct_ops_look(void);	/* at the end, before detaching: whether a scheduler is still in charge */
 void struct_ops_detach(void);
 

@@ -211,7 +211,7 @@ static int report_load_failure(const struct run *run, int error)
 			return EXIT_LOAD;
 		}
 	}
-	if (struct_ops_explain(details))
+	if (struct_ops_explain(run, details))
 		return EXIT_LOAD;
 	snprintf(brief, sizeof(brief), "the object could not be loaded: %s", strerror(-error));
 	message_error(&(struct error_report){
@@ -282,8 +282,10 @@ int load_object(struct run *run)
 	status = check_choices(run);
 	if (!status)
 		status = struct_ops_check(run);
-	if (status)
+	if (status) {
+		mark_unloaded(run);
 		return status;
+	}
 	error = try_loading(run);
 	if (error) {
 		status = report_load_failure(run, error);

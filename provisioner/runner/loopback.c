@@ -129,6 +129,7 @@ static void converse(int client, int server)
 		send_and_receive(server, client);
 	}
 	ask_names(client);
+	ask_names(server);
 }
 
 /* Between a listener and a client that have everything but their connection. */

@@ -138,7 +138,7 @@ void struct_ops_prepare_map(struct bpf_map *map)
 }
 
 /* libbpf leaves out members that are zero; of another it says "init_kern NAME: Cannot find member MEMBER in ...". */
-bool struct_ops_explain(const char *warnings)
+bool struct_ops_explain(const struct run *run, const char *warnings)
 {
 	const char *found = strstr(warnings, "Cannot find member ");
 	char map[64], member[64];
@@ -148,7 +148,8 @@ bool struct_ops_explain(const char *warnings)
 		found--;
 	if (!found || sscanf(found, "%*[^:]: struct_ops init_kern %63[^:]: Cannot find member %63s", map, member) != 2)
 		return false;
-	snprintf(brief, sizeof(brief), "this kernel's struct behind %s has no member %s", map, member);
+	snprintf(brief, sizeof(brief), "this kernel's %s has no member %s",
+		 find_ops_type(bpf_object__btf(run->object), map), member);
 	message_error(&(struct error_report){
 		.code = "kernel-lacks",
 		.brief = brief,

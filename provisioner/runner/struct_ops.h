@@ -9,7 +9,7 @@
 
 int struct_ops_check(const struct run *run);	/* before loading: EXIT_LOAD, reported, when the kernel lacks a struct */
 void struct_ops_prepare_map(struct bpf_map *map);
-bool struct_ops_explain(const char *warnings);	/* after a failed load: whether it was about a member, and reported */
+bool struct_ops_explain(const struct run *run, const char *warnings); /* of a failed load: a member, reported */
 
 bool struct_ops_need_device(const struct run *run);
 int attach_struct_ops(struct run *run, struct program *program);

@@ -96,35 +96,44 @@ int attach_iterator(struct run *run, struct program *program)
 }
 
 /*
- * Reads to the end. A first read of one byte makes the kernel stop behind the first element that wrote something, and
- * the second read gives the rest of that: so record gets the length of a record, if the output is made of records.
- * Returns how many bytes were left out, or a negative errno.
+ * Returns how many bytes were left out, or a negative errno. The reads are as large as the kernel's own buffer
+ * (8 pages): an iterator through cgroups does not go on after its first read.
  */
-static ssize_t read_to_end(int fd, struct text *text, size_t *record)
+static ssize_t read_to_end(int fd, struct text *text)
 {
+	static char data[65536];
 	ssize_t left_out = 0;
-	char data[16384];
-	size_t want = 1;
-	int reads = 0;
 	ssize_t n;
 
-	while ((n = read(fd, data, want)) > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR))) {
-		if (n < 0)
-			continue;
-		if (text->size + n <= KEPT_BYTES)
+	while ((n = read(fd, data, sizeof(data))) > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR))) {
+		if (n > 0 && text->size + n <= KEPT_BYTES)
 			text_append(text, data, n);
-		else
+		else if (n > 0)
 			left_out += n;
-		if (reads++ < 2)
-			*record += n;
-		want = sizeof(data);
 	}
 	return n < 0 ? -errno : left_out;
 }
 
-/* Returns false when the records' type is not known. */
-static bool put_records(struct json *json, const struct btf *btf, const struct text *text, size_t record)
+/*
+ * A read of one byte makes the kernel stop behind the first element that writes something, and the next read gives
+ * the rest of that: one record, as nearly all programs write one for each element.
+ */
+static size_t record_length(const struct program *program)
 {
+	int fd = bpf_iter_create(bpf_link__fd(program->link));
+	char rest[4096];
+	ssize_t first = read(fd, rest, 1), more = first > 0 ? read(fd, rest, sizeof(rest)) : 0;
+
+	if (fd >= 0)
+		close(fd);
+	return first > 0 ? first + (more > 0 ? more : 0) : 0;
+}
+
+/* Returns false when the records' type is not known. */
+static bool put_records(struct json *json, const struct btf *btf, const struct program *program,
+			const struct text *text)
+{
+	size_t record = record_length(program);
 	bool guessed = false;
 	__u32 type_id = btf && record ? event_type_by_size(btf, record, false, &guessed) : 0;
 	char name[128];
@@ -146,7 +155,7 @@ static bool put_records(struct json *json, const struct btf *btf, const struct t
 	return true;
 }
 
-static void say_iterator(const struct btf *btf, const struct program *program, const struct text *text, size_t record,
+static void say_iterator(const struct btf *btf, const struct program *program, const struct text *text,
 			 size_t left_out)
 {
 	struct json *json = message_begin("iterator");
@@ -156,7 +165,7 @@ static void say_iterator(const struct btf *btf, const struct program *program, c
 	if (!binary) {
 		json_key(json, "text");
 		json_string_n(json, text->data ? text->data : "", text->size);
-	} else if (!put_records(json, btf, text, record)) {
+	} else if (!put_records(json, btf, program, text)) {
 		json_key(json, "hex");
 		json_hex(json, text->data, text->size);
 	}
@@ -169,13 +178,12 @@ static void read_one(const struct btf *btf, struct program *program)
 {
 	int fd = bpf_iter_create(bpf_link__fd(program->link));
 	struct text text = {};
-	size_t record = 0;
-	ssize_t left_out = fd < 0 ? fd : read_to_end(fd, &text, &record);
+	ssize_t left_out = fd < 0 ? fd : read_to_end(fd, &text);
 
 	if (left_out < 0)
 		message_log("warning", "iterator %s stopped: %s", program->name, strerror(-left_out));
 	if (fd >= 0) {
-		say_iterator(btf, program, &text, record, left_out > 0 ? left_out : 0);
+		say_iterator(btf, program, &text, left_out > 0 ? left_out : 0);
 		close(fd);
 	}
 	text_free(&text);

@@ -20,6 +20,7 @@
 #include "util.h"
 
 #define MAX_OPS 16
+#define TYPE_BYTES 64
 #define USE_ROUND_MICROSECONDS 1000000
 #define USE_PORT 80
 
@@ -35,19 +36,18 @@ static const struct known_ops {
 	const char *name_member;
 } KNOWN_OPS[] = {
 	{ "sched_ext_ops", "sched_ext", "6.12", "CONFIG_SCHED_CLASS_EXT", "name" },
-	{ "Qdisc_ops", "queueing disciplines in BPF", "6.16", "CONFIG_NET_SCH_BPF", "id" },
+	{ "Qdisc_ops", "a queueing discipline in BPF", "6.16", "CONFIG_NET_SCH_BPF", "id" },
 	{ "hid_bpf_ops", "HID-BPF as struct_ops", "6.11", "CONFIG_HID_BPF", NULL },
 	{ "tcp_congestion_ops", "TCP congestion control in BPF", "5.6", "CONFIG_BPF_JIT", "name" },
 };
 
 static struct ops {
 	struct bpf_map *map;
-	const char *type; /* "tcp_congestion_ops" */
-	char name[64];	  /* by which the kernel knows it, or "" */
+	char type[TYPE_BYTES];	/* "tcp_congestion_ops" */
+	char name[64];		/* by which the kernel knows it, or "" */
 	struct bpf_link *link;
 	bool tried;
 	int error;
-	char words[256]; /* libbpf's about the error */
 } ops_list[MAX_OPS];
 static size_t ops_count;
 static size_t bare_count;
@@ -66,13 +66,18 @@ static bool is_struct_ops(const struct bpf_map *map)
 	return bpf_map__type(map) == BPF_MAP_TYPE_STRUCT_OPS;
 }
 
-/* A struct_ops map is a variable in a section of that name; its type is the kernel's, but for a "___flavour". */
-static const char *find_ops_type(const struct btf *btf, const char *variable)
+/* A struct_ops map is a variable of the struct that the kernel has; what follows "___" in its name is the author's. */
+static void find_ops_type(const struct run *run, const char *variable, char name[TYPE_BYTES])
 {
+	const struct btf *btf = bpf_object__btf(run->object);
 	int id = btf ? btf__find_by_name_kind(btf, variable, BTF_KIND_VAR) : -1;
 	const struct btf_type *type = id < 0 ? NULL : btf_resolve(btf, btf__type_by_id(btf, id)->type);
+	char *flavour;
 
-	return type ? btf__name_by_offset(btf, type->name_off) : "";
+	snprintf(name, TYPE_BYTES, "%s", type ? btf__name_by_offset(btf, type->name_off) : "");
+	flavour = strstr(name, "___");
+	if (flavour)
+		*flavour = '\0';
 }
 
 static const struct known_ops *find_known(const char *type)
@@ -86,37 +91,48 @@ static const struct known_ops *find_known(const char *type)
 static bool kernel_takes(const char *type)
 {
 	char value[128];
-	const char *flavour = strstr(type, "___");
 
-	snprintf(value, sizeof(value), VALUE_PREFIX "%.*s", (int)(flavour ? flavour - type : (long)strlen(type)), type);
+	snprintf(value, sizeof(value), VALUE_PREFIX "%s", type);
 	return btf_has(kernel_btf(), value, BTF_KIND_STRUCT);
+}
+
+static bool is_older(const char *release, const char *than)
+{
+	int major = 0, minor = 0, than_major = 0, than_minor = 0;
+
+	sscanf(release, "%d.%d", &major, &minor);
+	sscanf(than, "%d.%d", &than_major, &than_minor);
+	return major != than_major ? major < than_major : minor < than_minor;
 }
 
 static void say_kernel_lacks(const char *type)
 {
 	const struct known_ops *known = find_known(type);
+	char brief[300], details[300] = "Neither the kernel nor a loaded module registers a struct of that name.";
+	char hint[200] = "Is it of a kernel module? Load that first.";
 	struct utsname system;
-	char brief[300];
-	char hint[300];
 
 	uname(&system);
 	snprintf(brief, sizeof(brief), "this kernel (%s) has no struct_ops %s", system.release, type);
-	if (known)
-		snprintf(hint, sizeof(hint), "Use a kernel >= %s built with %s, which has %s.", known->since, known->config,
-			 known->what);
-	else
-		snprintf(hint, sizeof(hint), "Neither the kernel nor a loaded module registers it; is it of a module to be loaded first?");
-	message_error(&(struct error_report){ .code = "kernel-lacks", .brief = brief, .hint = hint });
+	if (known) {
+		snprintf(details, sizeof(details), is_older(system.release, known->since) ?
+				 "Linux has it since %s (%s)." : "Linux has it since %s, but this one was built without %s.",
+			 known->since, known->config);
+		snprintf(hint, sizeof(hint), "%s needs a kernel >= %s with %s.", known->what, known->since,
+			 known->config);
+	}
+	message_error(&(struct error_report){ .code = "kernel-lacks", .brief = brief, .details = details, .hint = hint });
 }
 
 int struct_ops_check(const struct run *run)
 {
-	const struct btf *btf = bpf_object__btf(run->object);
+	char type[TYPE_BYTES];
 	struct bpf_map *map;
 
 	bpf_object__for_each_map(map, run->object) {
-		const char *type = is_struct_ops(map) ? find_ops_type(btf, bpf_map__name(map)) : "";
-
+		if (!is_struct_ops(map))
+			continue;
+		find_ops_type(run, bpf_map__name(map), type);
 		if (*type && kernel_btf() && !kernel_takes(type)) {
 			say_kernel_lacks(type);
 			return EXIT_LOAD;
@@ -141,15 +157,15 @@ void struct_ops_prepare_map(struct bpf_map *map)
 bool struct_ops_explain(const struct run *run, const char *warnings)
 {
 	const char *found = strstr(warnings, "Cannot find member ");
-	char map[64], member[64];
+	char map[64], member[64], type[TYPE_BYTES];
 	char brief[300];
 
 	while (found && found > warnings && found[-1] != '\n')
 		found--;
 	if (!found || sscanf(found, "%*[^:]: struct_ops init_kern %63[^:]: Cannot find member %63s", map, member) != 2)
 		return false;
-	snprintf(brief, sizeof(brief), "this kernel's %s has no member %s",
-		 find_ops_type(bpf_object__btf(run->object), map), member);
+	find_ops_type(run, map, type);
+	snprintf(brief, sizeof(brief), "this kernel's %s has no member %s", type, member);
 	message_error(&(struct error_report){
 		.code = "kernel-lacks",
 		.brief = brief,
@@ -159,28 +175,27 @@ bool struct_ops_explain(const struct run *run, const char *warnings)
 	return true;
 }
 
-bool struct_ops_need_device(const struct run *run)
-{
-	const struct btf *btf = bpf_object__btf(run->object);
-	struct bpf_map *map;
-
-	bpf_object__for_each_map(map, run->object)
-		if (is_struct_ops(map) && !strcmp(find_ops_type(btf, bpf_map__name(map)), "Qdisc_ops"))
-			return true;
-	return false;
-}
-
 static void find_ops(const struct run *run)
 {
-	const struct btf *btf = bpf_object__btf(run->object);
 	struct bpf_map *map;
 
 	if (ops_count)
 		return;
-	bpf_object__for_each_map(map, run->object)
-		if (is_struct_ops(map) && ops_count < MAX_OPS)
-			ops_list[ops_count++] = (struct ops){ .map = map,
-							      .type = find_ops_type(btf, bpf_map__name(map)) };
+	bpf_object__for_each_map(map, run->object) {
+		if (!is_struct_ops(map) || ops_count == MAX_OPS)
+			continue;
+		ops_list[ops_count] = (struct ops){ .map = map };
+		find_ops_type(run, bpf_map__name(map), ops_list[ops_count++].type);
+	}
+}
+
+bool struct_ops_need_device(const struct run *run)
+{
+	find_ops(run);
+	for (size_t i = 0; i < ops_count; i++)
+		if (!strcmp(ops_list[i].type, "Qdisc_ops"))
+			return true;
+	return false;
 }
 
 static const struct btf_member *find_member(const struct btf *btf, const struct btf_type *type, const char *name)
@@ -270,7 +285,6 @@ static void attach_ops(const struct run *run, struct ops *ops)
 	ops->link = bpf_map__attach_struct_ops(ops->map);
 	if (!ops->link) {
 		ops->error = -errno;
-		snprintf(ops->words, sizeof(ops->words), "%s", strerror(errno));
 		return;
 	}
 	learn_name(ops);
@@ -312,7 +326,7 @@ int attach_struct_ops(struct run *run, struct program *program)
 	describe_ops(ops, program->target, sizeof(program->target));
 	if (!ops->link)
 		program_set(program, PROGRAM_FAILED, "its map %s could not be attached: %s", bpf_map__name(ops->map),
-			    ops->words);
+			    strerror(-ops->error));
 	return 0;
 }
 
@@ -328,7 +342,7 @@ static void say_bare(const struct ops *ops)
 	json_put_string(json, "program_type", "struct_ops");
 	json_put_string(json, "state", ops->link ? "attached" : "failed");
 	json_put_string(json, "target", target);
-	json_put_string(json, "reason", ops->link ? NULL : ops->words);
+	json_put_string(json, "reason", ops->link ? NULL : strerror(-ops->error));
 	message_end();
 }
 
@@ -337,7 +351,7 @@ static void report_bare(const struct ops *ops)
 	char brief[400];
 
 	snprintf(brief, sizeof(brief), "cannot attach the struct_ops map %s (%s): %s", bpf_map__name(ops->map), ops->type,
-		 ops->words);
+		 strerror(-ops->error));
 	message_error(&(struct error_report){ .code = "attach-failed", .brief = brief, .details = libbpf_log_text() });
 }
 

@@ -122,7 +122,7 @@ static void ask_names(int fd)
 	getpeername(fd, endpoint_of(&found), &found.size);
 }
 
-static void converse(int client, int server)
+static void talk_both_ways(int client, int server)
 {
 	for (int i = 0; i < SEGMENTS; i++) {
 		send_and_receive(client, server);
@@ -133,7 +133,7 @@ static void converse(int client, int server)
 }
 
 /* Between a listener and a client that have everything but their connection. */
-static void connect_and_converse(int listener, int client, struct endpoint *server)
+static void connect_and_talk(int listener, int client, struct endpoint *server)
 {
 	int accepted;
 
@@ -143,7 +143,7 @@ static void connect_and_converse(int listener, int client, struct endpoint *serv
 	accepted = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	if (accepted < 0)
 		return;
-	converse(client, accepted);
+	talk_both_ways(client, accepted);
 	shutdown(client, SHUT_WR); /* so that the client, not the port, rests in TIME_WAIT */
 	close(accepted);
 }
@@ -157,13 +157,13 @@ void loopback_tcp(int family, uint16_t port, const char *congestion_control)
 	if (congestion_control)
 		setsockopt(client, IPPROTO_TCP, TCP_CONGESTION, congestion_control, strlen(congestion_control));
 	use_socket_options(client, family);
-	connect_and_converse(listener, client, &server);
+	connect_and_talk(listener, client, &server);
 	close(client);
 	close(listener);
 }
 
 /* Returns false when nothing came, so that one silenced datagram is not waited for twice. */
-static bool exchange_datagrams(int client, int server, struct endpoint *to)
+static bool trade_datagrams(int client, int server, struct endpoint *to)
 {
 	static const char words[] = "hello from ebpf-dev\n";
 	struct endpoint from = { .size = sizeof(from.data) };
@@ -183,7 +183,7 @@ void loopback_udp(int family, uint16_t port)
 	int server = impatient_socket(family, SOCK_DGRAM, 0);
 	int client = impatient_socket(family, SOCK_DGRAM, 0);
 
-	if (!bind(server, endpoint_of(&to), to.size) && exchange_datagrams(client, server, &to) &&
+	if (!bind(server, endpoint_of(&to), to.size) && trade_datagrams(client, server, &to) &&
 	    !connect(client, endpoint_of(&to), to.size)) {
 		send_and_receive(client, server);
 		ask_names(client);
@@ -212,7 +212,7 @@ static void unix_stream(void)
 	int listener = impatient_socket(AF_UNIX, SOCK_STREAM, 0);
 	int client = impatient_socket(AF_UNIX, SOCK_STREAM, 0);
 
-	connect_and_converse(listener, client, &server);
+	connect_and_talk(listener, client, &server);
 	close(client);
 	close(listener);
 }
@@ -224,7 +224,7 @@ static void unix_datagrams(void)
 	int client = impatient_socket(AF_UNIX, SOCK_DGRAM, 0);
 
 	if (!bind(server, endpoint_of(&to), to.size) && !bind(client, endpoint_of(&from), from.size))
-		exchange_datagrams(client, server, &to);
+		trade_datagrams(client, server, &to);
 	close(client);
 	close(server);
 }

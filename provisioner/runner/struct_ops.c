@@ -198,7 +198,7 @@ bool struct_ops_need_device(const struct run *run)
 	return false;
 }
 
-static const struct btf_member *find_member(const struct btf *btf, const struct btf_type *type, const char *name)
+static const struct btf_member *find_ops_member(const struct btf *btf, const struct btf_type *type, const char *name)
 {
 	for (int i = 0; type && i < btf_vlen(type); i++)
 		if (!strcmp(btf__name_by_offset(btf, btf_members(type)[i].name_off), name))
@@ -216,9 +216,9 @@ static long find_in_value(const char *ops_type, const char *name, size_t *size)
 
 	snprintf(value, sizeof(value), VALUE_PREFIX "%s", ops_type);
 	id = btf__find_by_name_kind(btf, value, BTF_KIND_STRUCT);
-	data = id < 0 ? NULL : find_member(btf, btf__type_by_id(btf, id), "data");
+	data = id < 0 ? NULL : find_ops_member(btf, btf__type_by_id(btf, id), "data");
 	if (data)
-		member = find_member(btf, btf_resolve(btf, data->type), name);
+		member = find_ops_member(btf, btf_resolve(btf, data->type), name);
 	if (!member)
 		return -1;
 	*size = btf__resolve_size(btf, member->type);

@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cgroup_work.h"
@@ -24,8 +26,8 @@
 static struct {
 	char mount[PATH_MAX - 64];
 	char path[PATH_MAX];
-	int fd;	   /* where programs attach; 0 before it is known */
-	bool ours; /* not one that --cgroup chose */
+	int fd;		/* where programs attach; 0 before it is known */
+	pid_t keeper;	/* removes our own; 0 when --cgroup chose one */
 } cgroup;
 
 static int find_mount(void)
@@ -68,7 +70,7 @@ static bool is_of_dead_runner(const char *name)
 	return isdigit((unsigned char)*name) && kill(atoi(name), 0) && errno == ESRCH;
 }
 
-/* What runners left behind that were killed outright. */
+/* What is left when a keeper was killed with its runner. */
 static void remove_stale(const char *parent)
 {
 	DIR *directory = opendir(parent);
@@ -82,19 +84,45 @@ static void remove_stale(const char *parent)
 		closedir(directory);
 }
 
+static void remove_ours(void)
+{
+	empty_and_remove(cgroup.path);
+	*strrchr(cgroup.path, '/') = '\0';
+	rmdir(cgroup.path); /* stays while another runner needs it */
+}
+
+/* Waits until it is told or the runner is dead; nothing else ends it. */
+static void keep_ours(pid_t runner)
+{
+	sigset_t all, told;
+
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	sigemptyset(&told);
+	sigaddset(&told, SIGTERM);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() == runner) /* it did not die before the line above */
+		sigwaitinfo(&told, NULL);
+	remove_ours();
+	_exit(0);
+}
+
 static int make_ours(void)
 {
+	pid_t runner = getpid();
 	char parent[sizeof(cgroup.mount) + 16];
 
 	snprintf(parent, sizeof(parent), "%s/" OUR_PARENT, cgroup.mount);
 	if (mkdir(parent, 0755) && errno != EEXIST)
 		return -errno;
 	remove_stale(parent);
-	snprintf(cgroup.path, sizeof(cgroup.path), "%s/%d", parent, (int)getpid());
+	snprintf(cgroup.path, sizeof(cgroup.path), "%s/%d", parent, (int)runner);
 	if (mkdir(cgroup.path, 0755) && errno != EEXIST)
 		return -errno;
-	cgroup.ours = true;
-	return 0;
+	cgroup.keeper = fork_worker();
+	if (cgroup.keeper == 0)
+		keep_ours(runner);
+	return cgroup.keeper < 0 ? cgroup.keeper : 0;
 }
 
 static void take_chosen(const char *chosen)
@@ -157,20 +185,19 @@ int attach_cgroup(struct run *run, struct program *program)
 
 void cgroups_join(void)
 {
-	int fd = cgroup.ours ? openat(cgroup.fd, "cgroup.procs", O_WRONLY | O_CLOEXEC) : -1;
+	char path[PATH_MAX + 16];
 
-	if (fd < 0)
-		return;
-	write_all(fd, "0", 1);
-	close(fd);
+	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup.path);
+	if (cgroup.keeper > 0)
+		write_file(path, "0");
 }
 
 void cgroups_start_work(void)
 {
-	if (!cgroup.ours)
+	if (cgroup.keeper <= 0)
 		return;
 	message_log("note", "exercising sockets, sysctls and devices inside the cgroup");
-	if (fork_tied() == 0) {
+	if (fork_worker() == 0) {
 		cgroups_join();
 		cgroup_work_forever();
 	}
@@ -180,11 +207,8 @@ void cgroups_remove(void)
 {
 	if (cgroup.fd > 0)
 		close(cgroup.fd);
-	if (cgroup.ours) {
-		empty_and_remove(cgroup.path);
-		*strrchr(cgroup.path, '/') = '\0';
-		rmdir(cgroup.path); /* stays while another runner needs it */
-	}
+	if (cgroup.keeper > 0 && !kill(cgroup.keeper, SIGTERM))
+		waitpid(cgroup.keeper, NULL, 0);
 	cgroup.fd = 0;
-	cgroup.ours = false;
+	cgroup.keeper = 0;
 }

@@ -360,8 +360,8 @@ static void clean_up(struct run *run)
 {
 	detach_programs(run);
 	testbed_destroy(run->testbed);
-	children_kill_all();
 	cgroups_remove();
+	children_kill_all();
 	trace_close(); /* after the children, whose copies of its descriptor would keep it busy */
 	events_close();
 	if (run->stats_fd >= 0)

@@ -165,7 +165,7 @@ void sampling_start_load(void)
 	if (!sampler_count)
 		return;
 	message_log("note", "exercising a CPU, in user space and in the kernel");
-	if (fork_tied() == 0)
+	if (fork_worker() == 0)
 		keep_busy();
 }
 

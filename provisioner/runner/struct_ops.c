@@ -400,7 +400,7 @@ void struct_ops_start_use(void)
 		if (!ops->link || strcmp(ops->type, "tcp_congestion_ops"))
 			continue;
 		message_log("note", "exercising %s: TCP over loopback that asks for it", ops->name);
-		if (fork_tied() == 0)
+		if (fork_worker() == 0)
 			converse_forever(ops->name);
 	}
 }

@@ -102,18 +102,24 @@ static bool bpf_is_denied(void)
 	return bpf_prog_get_next_id(0, &id) && errno != ENOENT;
 }
 
+bool bpf_is_judged(const struct run *run)
+{
+	for (size_t i = 0; i < run->program_count; i++)
+		if (run->programs[i].state == PROGRAM_ATTACHED && judges_bpf(&run->programs[i]))
+			return true;
+	return false;
+}
+
 /* The kernel may take a program off its hook a moment after the link was closed. */
 void await_bpf(const struct run *run)
 {
-	bool judged = false;
-
-	for (size_t i = 0; i < run->program_count; i++)
-		judged |= run->programs[i].state == PROGRAM_ATTACHED && judges_bpf(&run->programs[i]);
-	for (int i = 0; judged && i < AWAIT_TRIES; i++) {
-		if (!bpf_is_denied())
+	if (!bpf_is_judged(run))
+		return;
+	for (int i = 0; bpf_is_denied(); i++) {
+		if (i == AWAIT_TRIES) {
+			message_log("warning", "maps and counts could not be read: bpf() is denied even after detaching");
 			return;
+		}
 		usleep(AWAIT_MICROSECONDS);
 	}
-	if (judged)
-		message_log("warning", "maps and counts could not be read: bpf() was still denied after the programs were detached");
 }

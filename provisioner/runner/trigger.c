@@ -28,12 +28,12 @@ static size_t trigger_count;
 static void become_command(const char *command, int output, int namespace)
 {
 	setpgid(0, 0); /* so that what it starts can be killed with it */
-	cgroups_join();
 	if (namespace >= 0 && setns(namespace, CLONE_NEWNET))
 		_exit(126);
 	dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
 	dup2(output, STDOUT_FILENO);
 	dup2(output, STDERR_FILENO);
+	cgroups_join(); /* not before /dev/null is open: its programs may deny that */
 	execl("/bin/sh", "sh", "-c", command, (char *)NULL);
 	_exit(127);
 }

@@ -27,6 +27,7 @@ class RunnerOptions:
     seconds: float | None = None
     trace: bool = False
     device: str | None = None
+    cgroup: str | None = None
     programs: Sequence[str] = ()
     triggers: Sequence[str] = ()
     log_dir: str | None = None
@@ -41,6 +42,8 @@ class RunnerOptions:
             words.append("--trace")
         if self.device is not None:
             words += ["--dev", self.device]
+        if self.cgroup is not None:
+            words += ["--cgroup", self.cgroup]
         if self.log_dir is not None:
             words += ["--log-dir", self.log_dir]
         for name in self.programs:
@@ -137,12 +140,15 @@ class Companion:
 
 @dataclass(frozen=True)
 class Iterator:
-    """What an iterator program wrote."""
+    """What an iterator program wrote: text, or ``records`` of ``struct``, or ``hex`` when that is not known."""
 
     program: str
     text: str | None = None
     hex: str | None = None
     truncated: int | None = None
+    records: list[Any] | None = None
+    struct: str | None = None
+    guessed: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -182,5 +182,12 @@ def _map(message: protocol.MapDump) -> dict[str, Any]:
 
 
 def _iterator(message: protocol.Iterator) -> dict[str, Any]:
-    extra = _without_none(text=message.text, hex=message.hex, truncated=message.truncated)
+    extra = _without_none(
+        text=message.text,
+        type=message.struct,
+        records=message.records,
+        guessed=message.guessed,
+        hex=message.hex,
+        truncated=message.truncated,
+    )
     return {"program": message.program, **extra}

@@ -5,10 +5,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cgroups.h"
 #include "iterators.h"
 #include "libbpf_log.h"
+#include "lsm.h"
 #include "message.h"
 #include "network.h"
+#include "sampling.h"
+#include "struct_ops.h"
+#include "syscalls.h"
 #include "verdicts.h"
 
 static int attach_by_section(struct run *run, struct program *program)
@@ -41,18 +46,26 @@ static const struct rule {
 	{ BPF_PROG_TYPE_SCHED_CLS, "netkit", false, NULL, "netkit programs are not supported yet" },
 	{ BPF_PROG_TYPE_SCHED_CLS, "tcx", true, attach_tcx, NULL },
 	{ BPF_PROG_TYPE_SCHED_CLS, NULL, true, attach_tc, NULL },
-	{ BPF_PROG_TYPE_LSM, "lsm_cgroup", false, NULL, "cgroup programs are not supported yet" },
+	{ BPF_PROG_TYPE_LSM, "lsm_cgroup", false, attach_lsm_cgroup, NULL },
+	{ BPF_PROG_TYPE_LSM, NULL, false, attach_lsm, NULL },
+	{ BPF_PROG_TYPE_CGROUP_SKB, NULL, false, attach_cgroup, NULL },
+	{ BPF_PROG_TYPE_CGROUP_SOCK, NULL, false, attach_cgroup, NULL },
+	{ BPF_PROG_TYPE_CGROUP_SOCK_ADDR, NULL, false, attach_cgroup, NULL },
+	{ BPF_PROG_TYPE_CGROUP_SOCKOPT, NULL, false, attach_cgroup, NULL },
+	{ BPF_PROG_TYPE_CGROUP_SYSCTL, NULL, false, attach_cgroup, NULL },
+	{ BPF_PROG_TYPE_CGROUP_DEVICE, NULL, false, attach_cgroup, NULL },
+	{ BPF_PROG_TYPE_SOCK_OPS, NULL, false, attach_cgroup, NULL },
 	{ BPF_PROG_TYPE_KPROBE, NULL, false, attach_by_section, NULL },
 	{ BPF_PROG_TYPE_TRACEPOINT, NULL, false, attach_by_section, NULL },
 	{ BPF_PROG_TYPE_RAW_TRACEPOINT, NULL, false, attach_by_section, NULL },
 	{ BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE, NULL, false, attach_by_section, NULL },
+	{ BPF_PROG_TYPE_TRACING, "iter", false, attach_iterator, NULL },
 	{ BPF_PROG_TYPE_TRACING, NULL, false, attach_by_section, NULL },
-	{ BPF_PROG_TYPE_LSM, NULL, false, attach_by_section, NULL },
 	{ BPF_PROG_TYPE_EXT, NULL, false, attach_by_section, NULL },
-	{ BPF_PROG_TYPE_PERF_EVENT, NULL, false, NULL, "perf_event programs are not supported yet" },
+	{ BPF_PROG_TYPE_PERF_EVENT, NULL, false, attach_perf_event, NULL },
 	{ BPF_PROG_TYPE_SOCKET_FILTER, NULL, false, NULL, "socket filters are not supported yet" },
-	{ BPF_PROG_TYPE_STRUCT_OPS, NULL, false, NULL, "struct_ops maps are not supported yet" },
-	{ BPF_PROG_TYPE_SYSCALL, NULL, false, NULL, "syscall programs are not supported yet" },
+	{ BPF_PROG_TYPE_STRUCT_OPS, NULL, false, attach_struct_ops, NULL },
+	{ BPF_PROG_TYPE_SYSCALL, NULL, false, attach_syscall, NULL },
 };
 
 static const struct rule NO_RULE = { .reason = "programs of this type are not supported yet" };
@@ -71,7 +84,7 @@ bool needs_device(const struct run *run)
 	for (size_t i = 0; i < run->program_count; i++)
 		if (run->programs[i].state == PROGRAM_PENDING && find_rule(&run->programs[i])->needs_device)
 			return true;
-	return false;
+	return struct_ops_need_device(run);
 }
 
 static const char *target_kind(const struct program *program)
@@ -144,7 +157,7 @@ static void attach_program(struct run *run, struct program *program)
 
 size_t count_attached(const struct run *run)
 {
-	size_t count = 0;
+	size_t count = struct_ops_count_bare();
 
 	for (size_t i = 0; i < run->program_count; i++)
 		count += run->programs[i].state == PROGRAM_ATTACHED;
@@ -228,22 +241,33 @@ static int report_failures(const struct run *run)
 	return EXIT_ATTACH;
 }
 
-int attach_programs(struct run *run)
+static void attach_pending(struct run *run, bool judging_bpf)
 {
 	for (size_t i = 0; i < run->program_count; i++)
-		if (run->programs[i].state == PROGRAM_PENDING)
+		if (run->programs[i].state == PROGRAM_PENDING && judges_bpf(&run->programs[i]) == judging_bpf)
 			attach_program(run, &run->programs[i]);
+}
+
+int attach_programs(struct run *run)
+{
+	int error;
+
+	attach_pending(run, false);
+	error = struct_ops_attach_bare(run);
+	attach_pending(run, true); /* from then on bpf() may be denied to us */
 	if (!count_attached(run))
 		fail_absent(run);
 	for (size_t i = 0; i < run->program_count; i++)
 		say_program(&run->programs[i], false);
 	libbpf_log_forward();
-	return report_failures(run);
+	return error ? EXIT_ATTACH : report_failures(run);
 }
 
 void detach_programs(struct run *run)
 {
 	network_detach();
+	sampling_detach();
+	struct_ops_detach();
 	for (size_t i = 0; i < run->program_count; i++) {
 		struct program *program = &run->programs[i];
 

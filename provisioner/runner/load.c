@@ -11,6 +11,7 @@
 #include "events.h"
 #include "libbpf_log.h"
 #include "message.h"
+#include "struct_ops.h"
 #include "targets.h"
 #include "verifier_log.h"
 
@@ -138,6 +139,7 @@ static void prepare_maps(struct run *run)
 	bpf_object__for_each_map(map, run->object) {
 		bpf_map__set_pin_path(map, NULL); /* LIBBPF_PIN_BY_NAME would outlive us */
 		events_prepare_map(map);
+		struct_ops_prepare_map(map);
 	}
 }
 
@@ -209,6 +211,8 @@ static int report_load_failure(const struct run *run, int error)
 			return EXIT_LOAD;
 		}
 	}
+	if (struct_ops_explain(run, details))
+		return EXIT_LOAD;
 	snprintf(brief, sizeof(brief), "the object could not be loaded: %s", strerror(-error));
 	message_error(&(struct error_report){
 		.code = "load-failed",
@@ -276,8 +280,12 @@ int load_object(struct run *run)
 	if (error)
 		return report_open_failure(&run->options, error);
 	status = check_choices(run);
-	if (status)
+	if (!status)
+		status = struct_ops_check(run);
+	if (status) {
+		mark_unloaded(run);
 		return status;
+	}
 	error = try_loading(run);
 	if (error) {
 		status = report_load_failure(run, error);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "attach.h"
+#include "cgroups.h"
 #include "changes.h"
 #include "children.h"
 #include "companion.h"
@@ -24,9 +25,13 @@
 #include "iterators.h"
 #include "libbpf_log.h"
 #include "load.h"
+#include "lsm.h"
 #include "maps.h"
 #include "message.h"
 #include "run.h"
+#include "sampling.h"
+#include "struct_ops.h"
+#include "syscalls.h"
 #include "testbed.h"
 #include "trace.h"
 #include "trigger.h"
@@ -40,13 +45,14 @@ static const char USAGE[] =
 	"  --no-stdin      do not watch stdin\n"
 	"  --trace         read bpf_printk even when no program seems to call it\n"
 	"  --dev IFACE     attach network programs there, not to a veth pair of our own\n"
+	"  --cgroup PATH   attach cgroup programs there, not to a cgroup of our own\n"
 	"  --prog NAME     only this program (repeatable)\n"
 	"  --trigger CMD   shell command to run once all is attached (repeatable); with the veth pair on its peer side\n"
 	"  --log-dir DIR   where to write whole verifier logs\n"
 	"  --verbose       libbpf's own log to stderr\n";
 
 enum { OPT_OBJECT = 256, OPT_FOR, OPT_NO_STDIN, OPT_TRACE, OPT_DEV, OPT_PROG, OPT_TRIGGER, OPT_LOG_DIR, OPT_VERBOSE,
-       OPT_COMPANION };
+       OPT_COMPANION, OPT_CGROUP };
 
 static const struct option OPTIONS[] = {
 	{ "object", required_argument, NULL, OPT_OBJECT },
@@ -55,6 +61,7 @@ static const struct option OPTIONS[] = {
 	{ "no-stdin", no_argument, NULL, OPT_NO_STDIN },
 	{ "trace", no_argument, NULL, OPT_TRACE },
 	{ "dev", required_argument, NULL, OPT_DEV },
+	{ "cgroup", required_argument, NULL, OPT_CGROUP },
 	{ "prog", required_argument, NULL, OPT_PROG },
 	{ "trigger", required_argument, NULL, OPT_TRIGGER },
 	{ "log-dir", required_argument, NULL, OPT_LOG_DIR },
@@ -99,6 +106,9 @@ static void take_option(struct options *options, int option)
 		break;
 	case OPT_DEV:
 		options->device = optarg;
+		break;
+	case OPT_CGROUP:
+		options->cgroup = optarg;
 		break;
 	case OPT_PROG:
 		options->programs[options->program_count++] = optarg;
@@ -255,12 +265,18 @@ static const char *watch(const struct options *options, int signals)
 	return "time";
 }
 
-static bool only_iterators(const struct run *run)
+/* Those that run when we want it, and then have run. */
+static bool runs_once(const struct program *program)
+{
+	return is_iterator(program) || is_syscall(program);
+}
+
+static bool all_run_once(const struct run *run)
 {
 	for (size_t i = 0; i < run->program_count; i++)
-		if (run->programs[i].state == PROGRAM_ATTACHED && !is_iterator(&run->programs[i]))
+		if (run->programs[i].state == PROGRAM_ATTACHED && !runs_once(&run->programs[i]))
 			return false;
-	return true;
+	return !struct_ops_count_bare();
 }
 
 static int find_device(struct run *run)
@@ -300,11 +316,22 @@ static int attach_stage(struct run *run)
 	return status;
 }
 
+/* For programs that nothing in the system sets off by itself. */
+static void start_work(void)
+{
+	cgroups_start_work();
+	sampling_start_load();
+	struct_ops_start_use();
+}
+
 static void set_in_motion(struct run *run)
 {
 	int namespace = -1;
 
-	iterators_read(run);
+	iterators_read(run, false);
+	syscalls_call(run);
+	if (!run->options.trigger_count)
+		start_work();
 	if (run->testbed) {
 		testbed_start_traffic(run->testbed);
 		namespace = testbed_peer_namespace(run->testbed);
@@ -328,11 +355,14 @@ static const char *run_stage(struct run *run, int signals)
 
 	changes_start(run);
 	set_in_motion(run);
-	if (!only_iterators(run) || run->options.trigger_count)
+	if (!all_run_once(run) || run->options.trigger_count)
 		reason = watch(&run->options, signals);
+	iterators_read(run, true);
+	struct_ops_look();
 	triggers_stop();
 	changes_stop();
 	detach_programs(run);
+	await_bpf(run);
 	trace_drain();
 	events_drain();
 	message_stage("run", true, seconds_now() - start);
@@ -344,6 +374,7 @@ static void clean_up(struct run *run)
 {
 	detach_programs(run);
 	testbed_destroy(run->testbed);
+	cgroups_remove();
 	children_kill_all();
 	trace_close(); /* after the children, whose copies of its descriptor would keep it busy */
 	events_close();

@@ -17,7 +17,8 @@
  *             by us because nobody read them; source is the map's name or "printk"
  *   trigger   command, text? or status?                      one line of its output, or its end
  *   companion stream: stdout|stderr, text                    one line that the companion program printed
- *   iterator  program, text or hex, truncated?               all it wrote; truncated counts bytes left out
+ *   iterator  program, text, hex or records: [..], struct?, guessed?, truncated?   all it wrote: lines of text, or
+ *             records of that struct as in an event; truncated counts bytes left out
  *   map       name, map_type, entries: [{key, value, shown?}], truncated?, zeros?, only_read?   at the end, decoded by
  *             BTF. For .bss, .data and .rodata the keys are variable names; a map inside another one is called
  *             "outer[key]". Per-CPU integers are sums. truncated counts entries left out beyond 256, zeros counts
@@ -27,8 +28,8 @@
  *   verifier  program, path                                  the whole verifier log of a refused program is in this file
  *   log       level: warning|note, text                      libbpf's warnings, and notes of the runner itself
  *   error     code, brief, details, hint, program?, file?, line?   code is open-failed, load-failed, verifier-rejected,
- *             attach-failed or runner-failed; details and hint may be empty; file and line are the C source as the
- *             verifier log names it
+ *             kernel-lacks, attach-failed or runner-failed; details and hint may be empty; file and line are the C
+ *             source as the verifier log names it
  *   done      status, reason: time|signal|stdin|finished|error    always the last; status is the exit status,
  *             with a companion its own
  */

@@ -23,6 +23,7 @@ struct options {
 	bool use_stdin;		/* the end of stdin asks us to stop */
 	bool verbose;		/* libbpf's own debug lines to stderr */
 	const char *device;	/* NULL: the testbed's */
+	const char *cgroup;	/* NULL: one of our own, with a workload in it */
 	const char *log_dir;
 	const char **programs;	/* only these; none given: all */
 	size_t program_count;

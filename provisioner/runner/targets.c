@@ -86,3 +86,8 @@ size_t skip_absent_targets(struct run *run)
 	btf__free(vmlinux);
 	return skipped;
 }
+
+bool btf_has(const struct btf *vmlinux, const char *name, __u32 kind)
+{
+	return btf__find_by_name_kind(vmlinux, name, kind) > 0 || in_any_module(vmlinux, name, kind);
+}

@@ -88,3 +88,12 @@ pid_t fork_tied(void)
 	become_ordinary();
 	return 0;
 }
+
+pid_t fork_worker(void)
+{
+	pid_t pid = fork_tied();
+
+	if (pid == 0)
+		close_range(STDERR_FILENO + 1, ~0U, 0);
+	return pid;
+}

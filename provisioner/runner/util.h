@@ -30,4 +30,7 @@ void text_free(struct text *text);
  */
 pid_t fork_tied(void);
 
+/* The same for a child that works while programs are attached: a link's descriptor in it would keep them attached. */
+pid_t fork_worker(void);
+
 #endif

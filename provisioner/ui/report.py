@@ -59,6 +59,9 @@ class RunDisplay:
             self.companion(message.text, message.stream)
         elif isinstance(message, protocol.Trigger):
             self._show_trigger(message)
+        elif isinstance(message, protocol.Iterator) and message.records is not None:
+            for record in message.records:
+                self.event({"map": message.program, "fields": record})
         elif isinstance(message, protocol.Iterator):
             self.iterator(message.program, message.text or "\n".join(hex_lines(message.hex or "")))
         elif isinstance(message, protocol.Change):

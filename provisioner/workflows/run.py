@@ -48,6 +48,7 @@ class RunRequest:
     triggers: tuple[str, ...] | None = None
     programs: tuple[str, ...] = ()
     device: str | None = None
+    cgroup: str | None = None
     include_dirs: tuple[Path, ...] = ()
     cflags: tuple[str, ...] = ()
     use_companion: bool | None = None
@@ -183,6 +184,7 @@ class _Run:
             arguments=request.arguments,
             seconds=request.seconds,
             device=request.device,
+            cgroup=request.cgroup,
             programs=request.programs,
             triggers=self._triggers(),
             log_dir=plan.directory,

@@ -16,9 +16,7 @@ from provisioner.core.errors import LoadError
 from provisioner.ui import error_as_dict, print_explanation, render_error
 from provisioner.workflows.explain import explain_file, explain_refusal, object_beside
 from tests.refusals import PROGRAMS
-from tests.unit.test_ui import Terminal, terminal
-
-__all__ = ["terminal"]
+from tests.unit.terminals import Terminal
 
 LOG = Path(__file__).parent / "verifier_logs" / "linux-6.12" / "packet_short_check.log"
 

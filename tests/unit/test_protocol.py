@@ -31,12 +31,13 @@ def test_argv_of_every_option() -> None:
         seconds=2.5,
         trace=True,
         device="eth1",
+        cgroup="/sys/fs/cgroup/mine",
         programs=["a", "b"],
         triggers=["ls /; true"],
         log_dir="/tmp/log",
     )
     assert options.argv("runner")[3:] == (
-        ["--for", "2.5", "--trace", "--dev", "eth1", "--log-dir", "/tmp/log"]
+        ["--for", "2.5", "--trace", "--dev", "eth1", "--cgroup", "/sys/fs/cgroup/mine", "--log-dir", "/tmp/log"]
         + ["--prog", "a", "--prog", "b", "--trigger", "ls /; true"]
     )
 
@@ -84,6 +85,10 @@ def test_argv_of_every_option() -> None:
         (
             '{"type":"iterator","program":"dump","text":"1 systemd\\n"}',
             protocol.Iterator("dump", "1 systemd\n"),
+        ),
+        (
+            '{"type":"iterator","program":"dump","struct":"struct task","guessed":true,"records":[{"pid":1}]}',
+            protocol.Iterator("dump", records=[{"pid": 1}], struct="struct task", guessed=True),
         ),
         (
             '{"type":"map","name":"pc","map_type":"percpu_array","entries":[{"key":1,"value":-33}]}',

@@ -9,6 +9,7 @@
 #include "libbpf_log.h"
 #include "message.h"
 #include "network.h"
+#include "uprobes.h"
 #include "verdicts.h"
 
 static int attach_by_section(struct run *run, struct program *program)
@@ -42,6 +43,9 @@ static const struct rule {
 	{ BPF_PROG_TYPE_SCHED_CLS, "tcx", true, attach_tcx, NULL },
 	{ BPF_PROG_TYPE_SCHED_CLS, NULL, true, attach_tc, NULL },
 	{ BPF_PROG_TYPE_LSM, "lsm_cgroup", false, NULL, "cgroup programs are not supported yet" },
+	{ BPF_PROG_TYPE_KPROBE, "uprobe", false, attach_uprobe, NULL },
+	{ BPF_PROG_TYPE_KPROBE, "uretprobe", false, attach_uprobe, NULL },
+	{ BPF_PROG_TYPE_KPROBE, "usdt", false, attach_usdt, NULL },
 	{ BPF_PROG_TYPE_KPROBE, NULL, false, attach_by_section, NULL },
 	{ BPF_PROG_TYPE_TRACEPOINT, NULL, false, attach_by_section, NULL },
 	{ BPF_PROG_TYPE_RAW_TRACEPOINT, NULL, false, attach_by_section, NULL },
@@ -80,9 +84,6 @@ static const char *target_kind(const struct program *program)
 		return "tracepoint";
 	if (section_under(program->section, "ksyscall") || section_under(program->section, "kretsyscall"))
 		return "system call";
-	if (strstr(program->section, "uprobe") || strstr(program->section, "uretprobe") ||
-	    section_under(program->section, "usdt"))
-		return "binary or symbol";
 	return "function that can be probed";
 }
 
@@ -92,7 +93,7 @@ static bool means_absent(const struct program *program, int error)
 	bool named = program->type == BPF_PROG_TYPE_KPROBE || program->type == BPF_PROG_TYPE_TRACEPOINT ||
 		     program->type == BPF_PROG_TYPE_RAW_TRACEPOINT;
 
-	return named && (error == -ENOENT || error == -EADDRNOTAVAIL || error == -ESRCH);
+	return named && !is_user_probe(program) && (error == -ENOENT || error == -EADDRNOTAVAIL || error == -ESRCH);
 }
 
 /* libbpf's own explanation, without "prog 'NAME': ", which the reader knows. */

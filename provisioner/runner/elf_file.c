@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gelf.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,6 +46,34 @@ static bool is_function(const GElf_Sym *symbol)
 	return GELF_ST_TYPE(symbol->st_info) == STT_FUNC && symbol->st_shndx != SHN_UNDEF;
 }
 
+static uint32_t gnu_hash(const char *name)
+{
+	uint32_t hash = 5381;
+
+	while (*name)
+		hash = hash * 33 + (unsigned char)*name++;
+	return hash;
+}
+
+/*
+ * The Bloom filter of .gnu.hash says in a moment that a library does not export a function, where its symbols are a
+ * hundred thousand. Layout: four 32-bit numbers, of which the third counts the filter's words, then these words.
+ */
+static bool may_export(Elf_Scn *section, const char *name)
+{
+	Elf_Data *data = elf_getdata(section, NULL);
+	const uint32_t *numbers = data ? data->d_buf : NULL;
+	uint32_t hash = gnu_hash(name);
+	const uint64_t *words;
+	uint64_t bits;
+
+	if (!numbers || data->d_size < 16 || !numbers[2] || data->d_size < 16 + 8ULL * numbers[2])
+		return true;
+	words = (const uint64_t *)(numbers + 4);
+	bits = 1ULL << hash % 64 | 1ULL << (hash >> (numbers[3] & 31)) % 64;
+	return (words[hash / 64 % numbers[2]] & bits) == bits;
+}
+
 /* Symbols hold addresses as loaded, probes want offsets in the file. */
 static unsigned long file_offset(Elf *elf, const GElf_Sym *symbol)
 {
@@ -77,18 +106,38 @@ static bool find_in_table(Elf *elf, Elf_Scn *section, const GElf_Shdr *header, c
 	return false;
 }
 
+static Elf_Scn *find_section(Elf *elf, Elf64_Word type, GElf_Shdr *header)
+{
+	Elf_Scn *section = NULL;
+
+	while ((section = elf_nextscn(elf, section)))
+		if (gelf_getshdr(section, header) && header->sh_type == type)
+			return section;
+	return NULL;
+}
+
+static bool find_in_tables(Elf *elf, const char *name, unsigned long *offset)
+{
+	GElf_Shdr header;
+	Elf_Scn *filter = find_section(elf, SHT_GNU_HASH, &header);
+	Elf_Scn *table;
+
+	if (!filter || may_export(filter, name)) {
+		table = find_section(elf, SHT_DYNSYM, &header);
+		if (table && find_in_table(elf, table, &header, name, offset))
+			return true;
+	}
+	table = find_section(elf, SHT_SYMTAB, &header);
+	return table && find_in_table(elf, table, &header, name, offset);
+}
+
 bool elf_find_function(const char *path, const char *name, unsigned long *offset)
 {
 	struct elf_file file;
-	Elf_Scn *section = NULL;
-	GElf_Shdr header;
 	bool found = false;
 
 	if (open_elf(&file, path))
-		while (!found && (section = elf_nextscn(file.elf, section)))
-			if (gelf_getshdr(section, &header) &&
-			    (header.sh_type == SHT_SYMTAB || header.sh_type == SHT_DYNSYM))
-				found = find_in_table(file.elf, section, &header, name, offset);
+		found = find_in_tables(file.elf, name, offset);
 	close_elf(&file);
 	return found;
 }
@@ -134,17 +183,32 @@ static bool is_usdt_section(Elf *elf, const GElf_Shdr *header)
 	return name && !strcmp(name, USDT_SECTION);
 }
 
+static Elf_Scn *find_usdt_section(Elf *elf)
+{
+	Elf_Scn *section = NULL;
+	GElf_Shdr header;
+
+	while ((section = elf_nextscn(elf, section)))
+		if (gelf_getshdr(section, &header) && is_usdt_section(elf, &header))
+			return section;
+	return NULL;
+}
+
 bool elf_has_usdt(const char *path, char *provider, size_t size, const char *name)
 {
 	struct elf_file file;
-	Elf_Scn *section = NULL;
-	GElf_Shdr header;
-	bool found = false;
+	Elf_Scn *section = open_elf(&file, path) ? find_usdt_section(file.elf) : NULL;
+	bool found = section && notes_have_usdt(file.elf, elf_getdata(section, NULL), provider, size, name);
 
-	if (open_elf(&file, path))
-		while (!found && (section = elf_nextscn(file.elf, section)))
-			if (gelf_getshdr(section, &header) && is_usdt_section(file.elf, &header))
-				found = notes_have_usdt(file.elf, elf_getdata(section, NULL), provider, size, name);
 	close_elf(&file);
 	return found;
+}
+
+bool elf_has_any_usdt(const char *path)
+{
+	struct elf_file file;
+	bool has = open_elf(&file, path) && find_usdt_section(file.elf);
+
+	close_elf(&file);
+	return has;
 }

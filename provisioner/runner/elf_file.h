@@ -15,5 +15,6 @@ bool elf_find_function(const char *path, const char *name, unsigned long *offset
 
 /* Whether it has this USDT probe; an empty provider means any and is filled in. */
 bool elf_has_usdt(const char *path, char *provider, size_t size, const char *name);
+bool elf_has_any_usdt(const char *path); /* distributions build some libraries without */
 
 #endif

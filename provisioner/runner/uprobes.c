@@ -35,11 +35,6 @@ bool is_user_probe(const struct program *program)
 	       section_under(program->section, "usdt");
 }
 
-static const char *what_is_probed(const struct program *program)
-{
-	return section_under(program->section, "usdt") ? "USDT probe" : "function";
-}
-
 static pid_t probed_process(const struct run *run)
 {
 	return run->options.pid ? run->options.pid : -1;
@@ -243,8 +238,8 @@ static bool settle_file(const struct run *run, struct program *program, struct p
 	if (there)
 		return true;
 	if (!strcmp(place->path, "/proc/self/exe"))
-		not_found(program, "it probes the %s of its own loader, which is not part of this run%s",
-			  what_is_probed(program), "; --bin PATH names another file");
+		not_found(program, "%s%s", "it probes its own loader, which is not part of this run",
+			  "; --bin PATH names another file");
 	else
 		not_found(program, "there is no executable or library %s%s", place->path,
 			  "; --bin PATH names another");
@@ -285,7 +280,9 @@ static bool settle_usdt(const struct run *run, struct program *program, struct p
 		snprintf(place->path, sizeof(place->path), "%s", own);
 	if (*place->path ? has_usdt(place->path, place) : binary_passing(has_usdt, place, false, place->path))
 		return true;
-	if (*place->path)
+	if (*place->path && !elf_has_any_usdt(place->path))
+		not_found(program, "%s was built without USDT probes, also %s", place->path, place->symbol);
+	else if (*place->path)
 		not_found(program, "%s has no USDT probe %s", place->path, place->symbol);
 	else
 		not_found(program, "no program or library here has a USDT probe %s%s", place->symbol,

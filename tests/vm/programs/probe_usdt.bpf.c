@@ -1,4 +1,4 @@
-/* A USDT probe of libc, named in full, without its file, and by its name alone. */
+/* A USDT probe of the C++ library, named in full, without its file, and by its name alone. */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
@@ -6,23 +6,20 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-int hits;
-
-SEC("usdt/libc.so.6:libc:setjmp")
-int BPF_USDT(in_full, void *jump, int value)
-{
-	__sync_fetch_and_add(&hits, 1);
-	return 0;
-}
-
-SEC("usdt/libc:setjmp")
-int BPF_USDT(without_file, void *jump, int value)
+SEC("usdt/libstdc++.so.6:libstdcxx:throw")
+int BPF_USDT(in_full, void *object)
 {
 	return 0;
 }
 
-SEC("usdt/setjmp")
-int BPF_USDT(name_only, void *jump, int value)
+SEC("usdt/libstdcxx:throw")
+int BPF_USDT(without_file)
+{
+	return 0;
+}
+
+SEC("usdt/throw")
+int BPF_USDT(name_only)
 {
 	return 0;
 }
@@ -33,8 +30,14 @@ int BPF_USDT(nothing_said)
 	return 0;
 }
 
-SEC("usdt/libc:no_such_probe")
+SEC("usdt/libstdcxx:no_such_probe")
 int BPF_USDT(not_there)
+{
+	return 0;
+}
+
+SEC("usdt/libc.so.6:libc:setjmp")
+int BPF_USDT(built_without)
 {
 	return 0;
 }

@@ -38,7 +38,8 @@ static const struct activity {
 	{ "name look-up", exercise_names, 1, {} },
 	{ "sockets on loopback", exercise_sockets, 1, {} },
 	{ "the disk", exercise_disk, 2, {} },
-	{ "a line typed into bash", exercise_shell_line, 4, { "readline", "bash" } },
+	{ "bpf()", exercise_bpf, 1, { "lsm/bpf", "lsm.s/bpf", "bpf_prog", "bpf_map" } },
+	{ "a line typed into bash", exercise_shell_line, 4, { "readline", "bash", "tty_", "pty_" } },
 	{ "TLS", exercise_tls, 8, { "SSL_", "libssl", "libcrypto" } },
 	{ "Python", exercise_python, 8, { "python" } },
 };

@@ -1,5 +1,6 @@
 #include "exercises.h"
 
+#include <bpf/bpf.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
@@ -83,6 +84,14 @@ static const struct arguments {
 };
 
 #define ROWS(array) (sizeof(array) / sizeof((array)[0]))
+
+void exercise_bpf(void)
+{
+	__u32 first;
+
+	bpf_prog_get_next_id(0, &first);
+	close(bpf_map_create(BPF_MAP_TYPE_ARRAY, "ebpf_dev", 4, 4, 1, NULL));
+}
 
 static const char *interface_name(const char *kernel_name)
 {

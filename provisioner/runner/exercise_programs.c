@@ -51,7 +51,7 @@ static void run_shell(const char *command)
 void exercise_tls(void)
 {
 	run_shell("command -v openssl >/dev/null || exit\n"
-		  "openssl s_server -www -nocert -psk 00 -naccept 1 -accept 127.0.0.1:4433 &\n"
+		  "timeout 20 openssl s_server -www -nocert -psk 00 -naccept 1 -accept 127.0.0.1:4433 &\n"
 		  "for try in 1 2 3 4 5 6 7 8 9; do\n"
 		  "  sleep 0.3\n"
 		  "  printf 'GET / HTTP/1.0\\r\\n\\r\\n' | "

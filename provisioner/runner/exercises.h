@@ -16,6 +16,8 @@ void exercise_threads(void);
 void exercise_names(void);
 void exercise_sockets(void);
 
+void exercise_bpf(void);
+
 void exercise_shell_line(void);		/* a line typed into bash */
 void exercise_tls(void);		/* a conversation of two openssl commands */
 void exercise_python(void);

@@ -18,7 +18,9 @@ from provisioner.core.errors import AttachError, EbpfDevError, GuestError, LoadE
 class RunnerOptions:
     """The runner's command line; paths are the guest's, ``seconds`` None means until its stdin ends.
 
-    With a ``companion`` (an executable) that is run with ``arguments``, and ``object`` is left to it.
+    With a ``companion`` (an executable) that is run with ``arguments``, and ``object`` is left to it. A
+    ``passive`` run provokes nothing; otherwise the runner exercises the system, unless there are ``triggers``.
+    ``bin`` (PATH or PATH:SYMBOL) and ``own_binary`` are where probes of user space go, ``pid`` limits them.
     """
 
     object: str
@@ -31,11 +33,16 @@ class RunnerOptions:
     programs: Sequence[str] = ()
     triggers: Sequence[str] = ()
     log_dir: str | None = None
+    passive: bool = False
+    bin: str | None = None
+    own_binary: str | None = None
+    pid: int | None = None
 
     def argv(self, runner: str) -> list[str]:
         """The command for ``Guest.stream``; ``runner`` is the path of the binary."""
-        words = [runner]
-        words += ["--companion", self.companion] if self.companion else ["--object", self.object]
+        words = [runner, "--object", self.object]
+        if self.companion is not None:
+            words += ["--companion", self.companion]
         if self.seconds is not None:
             words += ["--for", f"{self.seconds:g}"]
         if self.trace:
@@ -46,6 +53,14 @@ class RunnerOptions:
             words += ["--cgroup", self.cgroup]
         if self.log_dir is not None:
             words += ["--log-dir", self.log_dir]
+        if self.passive:
+            words.append("--passive")
+        if self.bin is not None:
+            words += ["--bin", self.bin]
+        if self.own_binary is not None:
+            words += ["--own-binary", self.own_binary]
+        if self.pid is not None:
+            words += ["--pid", str(self.pid)]
         for name in self.programs:
             words += ["--prog", name]
         for command in self.triggers:

@@ -46,7 +46,7 @@ def run(
         list[str] | None,
         typer.Option(help="A shell command for the guest once all is attached (repeatable).", show_default=False),
     ] = None,
-    no_trigger: Annotated[bool, typer.Option("--no-trigger", help="Not even an example's own.")] = False,
+    no_trigger: Annotated[bool, typer.Option("--no-trigger", help="Nothing that makes the programs run.")] = False,
     prog: Annotated[
         list[str] | None, typer.Option(help="Only this program (repeatable).", show_default=False)
     ] = None,
@@ -55,6 +55,13 @@ def run(
     ] = None,
     cgroup: Annotated[
         str | None, typer.Option(help="Attach cgroup programs to this cgroup of the guest.", show_default=False)
+    ] = None,
+    bin: Annotated[
+        str | None,
+        typer.Option(help="The executable or library for uprobes and USDT; also PATH:SYMBOL.", show_default=False),
+    ] = None,
+    pid: Annotated[
+        int | None, typer.Option(help="Probe user space of this process only.", min=1, show_default=False)
     ] = None,
     loader: Annotated[str | None, typer.Option(help="runner or companion.", show_default=False)] = None,
     include: Annotated[
@@ -89,6 +96,8 @@ def run(
         programs=tuple(prog or ()),
         device=dev,
         cgroup=cgroup,
+        bin=bin,
+        pid=pid,
         include_dirs=tuple(include or ()),
         cflags=tuple(cflag or ()),
         use_companion=_use_companion(loader),

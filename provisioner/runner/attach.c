@@ -14,6 +14,7 @@
 #include "sampling.h"
 #include "struct_ops.h"
 #include "syscalls.h"
+#include "uprobes.h"
 #include "verdicts.h"
 
 static int attach_by_section(struct run *run, struct program *program)
@@ -55,6 +56,9 @@ static const struct rule {
 	{ BPF_PROG_TYPE_CGROUP_SYSCTL, NULL, false, attach_cgroup, NULL },
 	{ BPF_PROG_TYPE_CGROUP_DEVICE, NULL, false, attach_cgroup, NULL },
 	{ BPF_PROG_TYPE_SOCK_OPS, NULL, false, attach_cgroup, NULL },
+	{ BPF_PROG_TYPE_KPROBE, "uprobe", false, attach_uprobe, NULL },
+	{ BPF_PROG_TYPE_KPROBE, "uretprobe", false, attach_uprobe, NULL },
+	{ BPF_PROG_TYPE_KPROBE, "usdt", false, attach_usdt, NULL },
 	{ BPF_PROG_TYPE_KPROBE, NULL, false, attach_by_section, NULL },
 	{ BPF_PROG_TYPE_TRACEPOINT, NULL, false, attach_by_section, NULL },
 	{ BPF_PROG_TYPE_RAW_TRACEPOINT, NULL, false, attach_by_section, NULL },
@@ -93,9 +97,6 @@ static const char *target_kind(const struct program *program)
 		return "tracepoint";
 	if (section_under(program->section, "ksyscall") || section_under(program->section, "kretsyscall"))
 		return "system call";
-	if (strstr(program->section, "uprobe") || strstr(program->section, "uretprobe") ||
-	    section_under(program->section, "usdt"))
-		return "binary or symbol";
 	return "function that can be probed";
 }
 
@@ -105,7 +106,7 @@ static bool means_absent(const struct program *program, int error)
 	bool named = program->type == BPF_PROG_TYPE_KPROBE || program->type == BPF_PROG_TYPE_TRACEPOINT ||
 		     program->type == BPF_PROG_TYPE_RAW_TRACEPOINT;
 
-	return named && (error == -ENOENT || error == -EADDRNOTAVAIL || error == -ESRCH);
+	return named && !is_user_probe(program) && (error == -ENOENT || error == -EADDRNOTAVAIL || error == -ESRCH);
 }
 
 /* libbpf's own explanation, without "prog 'NAME': ", which the reader knows. */

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <math.h>
 #include <net/if.h>
 #include <poll.h>
@@ -16,6 +17,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "activity.h"
 #include "attach.h"
 #include "cgroups.h"
 #include "changes.h"
@@ -39,7 +41,7 @@
 
 static const char USAGE[] =
 	"Usage: runner --object FILE [options]\n"
-	"       runner --companion PROGRAM [--for SECONDS] [--trigger CMD] [-- ARGUMENTS]\n"
+	"       runner --companion PROGRAM [--object FILE] [--for SECONDS] [--trigger CMD] [-- ARGUMENTS]\n"
 	"Load and attach an eBPF object as root; report as JSON lines on stdout (see message.h).\n"
 	"  --for SECONDS   stop after that long; without it on SIGINT, SIGTERM or the end of stdin\n"
 	"  --no-stdin      do not watch stdin\n"
@@ -48,11 +50,15 @@ static const char USAGE[] =
 	"  --cgroup PATH   attach cgroup programs there, not to a cgroup of our own\n"
 	"  --prog NAME     only this program (repeatable)\n"
 	"  --trigger CMD   shell command to run once all is attached (repeatable); with the veth pair on its peer side\n"
+	"  --passive       neither activity in the system nor traffic to provoke the programs; --trigger replaces the former\n"
+	"  --bin PATH      the executable or library for probes of user space; also PATH:SYMBOL, PATH:PROVIDER:NAME\n"
+	"  --own-binary PATH  the program's own executable, which its probes may mean\n"
+	"  --pid PID       probe user space of this process only\n"
 	"  --log-dir DIR   where to write whole verifier logs\n"
 	"  --verbose       libbpf's own log to stderr\n";
 
 enum { OPT_OBJECT = 256, OPT_FOR, OPT_NO_STDIN, OPT_TRACE, OPT_DEV, OPT_PROG, OPT_TRIGGER, OPT_LOG_DIR, OPT_VERBOSE,
-       OPT_COMPANION, OPT_CGROUP };
+       OPT_COMPANION, OPT_CGROUP, OPT_PASSIVE, OPT_BIN, OPT_OWN_BINARY, OPT_PID };
 
 static const struct option OPTIONS[] = {
 	{ "object", required_argument, NULL, OPT_OBJECT },
@@ -64,6 +70,10 @@ static const struct option OPTIONS[] = {
 	{ "cgroup", required_argument, NULL, OPT_CGROUP },
 	{ "prog", required_argument, NULL, OPT_PROG },
 	{ "trigger", required_argument, NULL, OPT_TRIGGER },
+	{ "passive", no_argument, NULL, OPT_PASSIVE },
+	{ "bin", required_argument, NULL, OPT_BIN },
+	{ "own-binary", required_argument, NULL, OPT_OWN_BINARY },
+	{ "pid", required_argument, NULL, OPT_PID },
 	{ "log-dir", required_argument, NULL, OPT_LOG_DIR },
 	{ "verbose", no_argument, NULL, OPT_VERBOSE },
 	{ "help", no_argument, NULL, 'h' },
@@ -84,6 +94,16 @@ static double parse_seconds(const char *text)
 	if (end == text || *end || !isfinite(seconds) || seconds <= 0)
 		refuse("--for takes a number of seconds greater than 0");
 	return seconds;
+}
+
+static int parse_pid(const char *text)
+{
+	char *end;
+	long pid = strtol(text, &end, 10);
+
+	if (end == text || *end || pid <= 0 || pid > INT_MAX)
+		refuse("--pid takes the number of a process");
+	return pid;
 }
 
 static void take_option(struct options *options, int option)
@@ -116,6 +136,18 @@ static void take_option(struct options *options, int option)
 	case OPT_TRIGGER:
 		options->triggers[options->trigger_count++] = optarg;
 		break;
+	case OPT_PASSIVE:
+		options->passive = true;
+		break;
+	case OPT_BIN:
+		options->bin = optarg;
+		break;
+	case OPT_OWN_BINARY:
+		options->own_binary = optarg;
+		break;
+	case OPT_PID:
+		options->pid = parse_pid(optarg);
+		break;
 	case OPT_LOG_DIR:
 		options->log_dir = optarg;
 		break;
@@ -140,9 +172,9 @@ static struct options parse_options(int argc, char **argv)
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1)
 		take_option(&options, option);
-	if (!options.object == !options.companion)
-		refuse("either --object or --companion is needed");
-	if (options.object && optind < argc)
+	if (!options.object && !options.companion)
+		refuse("--object or --companion is needed");
+	if (!options.companion && optind < argc)
 		refuse("--object takes nothing but options");
 	if (options.companion)
 		/* The element before the rest is an option's; ours goes there, where argv[0] belongs. */
@@ -330,13 +362,14 @@ static void set_in_motion(struct run *run)
 
 	iterators_read(run, false);
 	syscalls_call(run);
-	if (!run->options.trigger_count)
+	if (!run->options.trigger_count && !run->options.passive)
 		start_work();
-	if (run->testbed) {
-		testbed_start_traffic(run->testbed);
+	if (run->testbed)
 		namespace = testbed_peer_namespace(run->testbed);
-	}
+	if (run->testbed && !run->options.passive)
+		testbed_start_traffic(run->testbed);
 	triggers_start(run->options.triggers, run->options.trigger_count, namespace);
+	activity_start_for(run);
 }
 
 static void say_results(struct run *run)
@@ -360,6 +393,7 @@ static const char *run_stage(struct run *run, int signals)
 	iterators_read(run, true);
 	struct_ops_look();
 	triggers_stop();
+	activity_stop();
 	changes_stop();
 	detach_programs(run);
 	await_bpf(run);
@@ -426,9 +460,11 @@ static int run_companion(const struct options *options, const char **reason)
 	}
 	await_companion();
 	triggers_start(options->triggers, options->trigger_count, -1);
+	activity_start_beside(options);
 	*reason = watch(options, signals);
 	companion_stop();
 	triggers_stop();
+	activity_stop();
 	trace_read();
 	message_stage("run", companion_status() == 0, seconds_now() - start);
 	children_kill_all();

@@ -16,7 +16,7 @@ enum { EXIT_OK = 0, EXIT_INTERNAL = 1, EXIT_USAGE = 2, EXIT_LOAD = 7, EXIT_ATTAC
 
 struct options {
 	const char *object;
-	const char *companion;	/* the program's own user space, instead of an object */
+	const char *companion;	/* the program's own user space, which loads the object itself */
 	char **companion_argv;	/* for execv; the first element is a place for its name */
 	double seconds;		/* 0: until told to stop */
 	bool trace;		/* read the trace even when no program calls bpf_printk */
@@ -29,6 +29,10 @@ struct options {
 	size_t program_count;
 	const char **triggers;
 	size_t trigger_count;
+	bool passive;		/* neither activity nor traffic of our own */
+	const char *bin;	/* PATH or PATH:SYMBOL for probes of user space */
+	const char *own_binary;	/* the program's own executable, for probes of it */
+	int pid;		/* only this process is probed and sampled; 0: all */
 };
 
 enum program_state { PROGRAM_PENDING, PROGRAM_ATTACHED, PROGRAM_SKIPPED, PROGRAM_FAILED };

@@ -41,7 +41,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What to run and how; ``seconds`` None means until ``stop``, ``triggers`` None an example's own."""
+    """What to run and how; ``seconds`` None means until ``stop``.
+
+    ``triggers`` None means an example's own or else what the programs hook; none at all means a passive run.
+    """
 
     target: str
     seconds: float | None = None
@@ -49,6 +52,8 @@ class RunRequest:
     programs: tuple[str, ...] = ()
     device: str | None = None
     cgroup: str | None = None
+    bin: str | None = None
+    pid: int | None = None
     include_dirs: tuple[Path, ...] = ()
     cflags: tuple[str, ...] = ()
     use_companion: bool | None = None
@@ -185,6 +190,10 @@ class _Run:
             seconds=request.seconds,
             device=request.device,
             cgroup=request.cgroup,
+            passive=request.triggers == (),
+            bin=request.bin,
+            own_binary=plan.companion if request.use_companion is False else None,
+            pid=request.pid,
             programs=request.programs,
             triggers=self._triggers(),
             log_dir=plan.directory,

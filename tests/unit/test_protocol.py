@@ -22,7 +22,9 @@ def test_argv_of_the_plainest_run() -> None:
 
 def test_argv_of_a_companion() -> None:
     options = RunnerOptions("x.o", companion="/tmp/x", arguments=["-v", "--for"], seconds=3)
-    assert options.argv("runner") == ["runner", "--companion", "/tmp/x", "--for", "3", "--", "-v", "--for"]
+    assert options.argv("runner") == (
+        ["runner", "--object", "x.o", "--companion", "/tmp/x", "--for", "3", "--", "-v", "--for"]
+    )
 
 
 def test_argv_of_every_option() -> None:
@@ -35,9 +37,14 @@ def test_argv_of_every_option() -> None:
         programs=["a", "b"],
         triggers=["ls /; true"],
         log_dir="/tmp/log",
+        passive=True,
+        bin="/bin/bash:readline",
+        own_binary="/tmp/x",
+        pid=7,
     )
     assert options.argv("runner")[3:] == (
         ["--for", "2.5", "--trace", "--dev", "eth1", "--cgroup", "/sys/fs/cgroup/mine", "--log-dir", "/tmp/log"]
+        + ["--passive", "--bin", "/bin/bash:readline", "--own-binary", "/tmp/x", "--pid", "7"]
         + ["--prog", "a", "--prog", "b", "--trigger", "ls /; true"]
     )
 

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
-from provisioner.core.errors import AttachError, EbpfDevError, GuestError, LoadError
+from provisioner.core.errors import AttachError, EbpfDevError, GuestError, LoadError, UsageError
 
 
 @dataclass(frozen=True)
 class RunnerOptions:
     """The runner's command line; paths are the guest's, ``seconds`` None means until its stdin ends.
 
-    With a ``companion`` (an executable) that is run with ``arguments``, and ``object`` is left to it.
+    With a ``companion`` (an executable) that is run with ``arguments``, and ``object`` is left to it. ``settings``
+    are ``VARIABLE=VALUE``, ``map_entries`` a map's name and ``KEY=VALUE``; ``license`` replaces the object's own.
     """
 
     object: str
@@ -30,6 +31,9 @@ class RunnerOptions:
     programs: Sequence[str] = ()
     triggers: Sequence[str] = ()
     log_dir: str | None = None
+    settings: Sequence[str] = ()
+    map_entries: Sequence[tuple[str, str]] = ()
+    license: str | None = None
 
     def argv(self, runner: str) -> list[str]:
         """The command for ``Guest.stream``; ``runner`` is the path of the binary."""
@@ -47,6 +51,12 @@ class RunnerOptions:
             words += ["--prog", name]
         for command in self.triggers:
             words += ["--trigger", command]
+        for setting in self.settings:
+            words += ["--set", setting]
+        for name, entry in self.map_entries:
+            words += ["--map", name, entry]
+        if self.license is not None:
+            words += ["--license", self.license]
         return [*words, "--", *self.arguments] if self.companion else words
 
 
@@ -181,9 +191,11 @@ class RunnerError:
     line: int | None = None
 
     def as_exception(self) -> EbpfDevError:
-        """The failure as an exception: AttachError, LoadError, or GuestError for one of the runner's own."""
+        """The failure as an exception of its family: attach, load, usage, or guest for the runner's own."""
         if self.code == "runner-failed":
             return GuestError(self.brief, code=self.code, details=self.details, hint=self.hint)
+        if self.code == "bad-parameter":
+            return UsageError(self.brief, code=self.code, details=self.details, hint=self.hint)
         family = AttachError if self.code == "attach-failed" else LoadError
         return family(
             self.brief,

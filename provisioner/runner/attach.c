@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "hooks.h"
 #include "iterators.h"
 #include "libbpf_log.h"
 #include "message.h"
@@ -42,10 +43,15 @@ static const struct rule {
 	{ BPF_PROG_TYPE_SCHED_CLS, "tcx", true, attach_tcx, NULL },
 	{ BPF_PROG_TYPE_SCHED_CLS, NULL, true, attach_tc, NULL },
 	{ BPF_PROG_TYPE_LSM, "lsm_cgroup", false, NULL, "cgroup programs are not supported yet" },
+	{ BPF_PROG_TYPE_KPROBE, "kprobe.multi", false, attach_by_section, NULL },
+	{ BPF_PROG_TYPE_KPROBE, "kretprobe.multi", false, attach_by_section, NULL },
+	{ BPF_PROG_TYPE_KPROBE, "kprobe.session", false, attach_by_section, NULL },
+	{ BPF_PROG_TYPE_KPROBE, "kprobe", false, attach_kprobe, NULL },
+	{ BPF_PROG_TYPE_KPROBE, "kretprobe", false, attach_kprobe, NULL },
 	{ BPF_PROG_TYPE_KPROBE, NULL, false, attach_by_section, NULL },
-	{ BPF_PROG_TYPE_TRACEPOINT, NULL, false, attach_by_section, NULL },
-	{ BPF_PROG_TYPE_RAW_TRACEPOINT, NULL, false, attach_by_section, NULL },
-	{ BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE, NULL, false, attach_by_section, NULL },
+	{ BPF_PROG_TYPE_TRACEPOINT, NULL, false, attach_tracepoint, NULL },
+	{ BPF_PROG_TYPE_RAW_TRACEPOINT, NULL, false, attach_raw_tracepoint, NULL },
+	{ BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE, NULL, false, attach_raw_tracepoint, NULL },
 	{ BPF_PROG_TYPE_TRACING, NULL, false, attach_by_section, NULL },
 	{ BPF_PROG_TYPE_LSM, NULL, false, attach_by_section, NULL },
 	{ BPF_PROG_TYPE_EXT, NULL, false, attach_by_section, NULL },
@@ -223,7 +229,8 @@ static int report_failures(const struct run *run)
 		.code = "attach-failed",
 		.brief = brief,
 		.details = details,
-		.hint = "Check the targets in the SEC(\"...\") lines against this kernel.",
+		.hint = run->program_count ? "Check the targets in the SEC(\"...\") lines against this kernel." :
+					     "Name a hook before a function: SEC(\"xdp\"), SEC(\"tp/sched/...\"), ...",
 	});
 	return EXIT_ATTACH;
 }

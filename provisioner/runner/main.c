@@ -20,6 +20,7 @@
 #include "children.h"
 #include "companion.h"
 #include "events.h"
+#include "interrupt.h"
 #include "iterators.h"
 #include "libbpf_log.h"
 #include "load.h"
@@ -41,11 +42,14 @@ static const char USAGE[] =
 	"  --dev IFACE     attach network programs there, not to a veth pair of our own\n"
 	"  --prog NAME     only this program (repeatable)\n"
 	"  --trigger CMD   shell command to run once all is attached (repeatable); with the veth pair on its peer side\n"
+	"  --set VAR=VALUE set a global variable before the load (repeatable)\n"
+	"  --map NAME KEY=VALUE  put an entry into a map before attaching (repeatable)\n"
+	"  --license TEXT  the license of the object, instead of its own\n"
 	"  --log-dir DIR   where to write whole verifier logs\n"
 	"  --verbose       libbpf's own log to stderr\n";
 
 enum { OPT_OBJECT = 256, OPT_FOR, OPT_NO_STDIN, OPT_TRACE, OPT_DEV, OPT_PROG, OPT_TRIGGER, OPT_LOG_DIR, OPT_VERBOSE,
-       OPT_COMPANION };
+       OPT_COMPANION, OPT_SET, OPT_MAP, OPT_LICENSE };
 
 static const struct option OPTIONS[] = {
 	{ "object", required_argument, NULL, OPT_OBJECT },
@@ -56,6 +60,9 @@ static const struct option OPTIONS[] = {
 	{ "dev", required_argument, NULL, OPT_DEV },
 	{ "prog", required_argument, NULL, OPT_PROG },
 	{ "trigger", required_argument, NULL, OPT_TRIGGER },
+	{ "set", required_argument, NULL, OPT_SET },
+	{ "map", required_argument, NULL, OPT_MAP },
+	{ "license", required_argument, NULL, OPT_LICENSE },
 	{ "log-dir", required_argument, NULL, OPT_LOG_DIR },
 	{ "verbose", no_argument, NULL, OPT_VERBOSE },
 	{ "help", no_argument, NULL, 'h' },
@@ -78,7 +85,16 @@ static double parse_seconds(const char *text)
 	return seconds;
 }
 
-static void take_option(struct options *options, int option)
+/* --map has two words; the second is the one that getopt would look at next. */
+static void take_map_entry(struct options *options, char **argv)
+{
+	if (!argv[optind])
+		refuse("--map takes a map's name and KEY=VALUE");
+	options->entries[options->entry_count].map = optarg;
+	options->entries[options->entry_count++].entry = argv[optind++];
+}
+
+static void take_option(struct options *options, int option, char **argv)
 {
 	switch (option) {
 	case OPT_OBJECT:
@@ -105,6 +121,15 @@ static void take_option(struct options *options, int option)
 	case OPT_TRIGGER:
 		options->triggers[options->trigger_count++] = optarg;
 		break;
+	case OPT_SET:
+		options->settings[options->setting_count++] = optarg;
+		break;
+	case OPT_MAP:
+		take_map_entry(options, argv);
+		break;
+	case OPT_LICENSE:
+		options->license = optarg;
+		break;
 	case OPT_LOG_DIR:
 		options->log_dir = optarg;
 		break;
@@ -126,9 +151,11 @@ static struct options parse_options(int argc, char **argv)
 
 	options.programs = calloc(argc, sizeof(char *));
 	options.triggers = calloc(argc, sizeof(char *));
+	options.settings = calloc(argc, sizeof(char *));
+	options.entries = calloc(argc, sizeof(*options.entries));
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1)
-		take_option(&options, option);
+		take_option(&options, option, argv);
 	if (!options.object == !options.companion)
 		refuse("either --object or --companion is needed");
 	if (options.object && optind < argc)
@@ -139,7 +166,7 @@ static struct options parse_options(int argc, char **argv)
 	return options;
 }
 
-/* From here on signals are read in the main loop. Not earlier: one must be able to interrupt a long verification. */
+/* From here on signals are read in the main loop. Before, during the load, see interrupt.h. */
 static int catch_signals(void)
 {
 	sigset_t set;
@@ -341,8 +368,11 @@ static void clean_up(struct run *run)
 static int load_stage(struct run *run)
 {
 	double start = seconds_now();
-	int status = load_object(run);
+	int status;
 
+	interrupt_allow(run->options.use_stdin);
+	status = load_object(run);
+	interrupt_forbid();
 	if (status)
 		for (size_t i = 0; i < run->program_count; i++)
 			say_program(&run->programs[i], false);

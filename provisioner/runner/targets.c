@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernel_names.h"
+
 /* Section prefixes whose target is found in BTF, and how the kernel spells it there. */
 static const struct btf_hook {
 	const char *section;
@@ -18,6 +20,7 @@ static const struct btf_hook {
 	{ "fsession", "", BTF_KIND_FUNC, "function" },
 	{ "tp_btf", "btf_trace_", BTF_KIND_TYPEDEF, "tracepoint" },
 	{ "lsm", "bpf_lsm_", BTF_KIND_FUNC, "LSM hook" },
+	{ "lsm_cgroup", "bpf_lsm_", BTF_KIND_FUNC, "LSM hook" },
 	{ "iter", "bpf_iter_", BTF_KIND_FUNC, "iterator" },
 };
 
@@ -62,17 +65,45 @@ static bool is_absent(const struct btf *vmlinux, const struct btf_hook *hook, co
 	return btf__find_by_name_kind(vmlinux, name, hook->kind) < 0 && !in_any_module(vmlinux, name, hook->kind);
 }
 
+static void find_near(const struct btf *vmlinux, const struct btf_hook *hook, struct near_names *near)
+{
+	size_t prefix = strlen(hook->btf_prefix);
+
+	for (__u32 id = 1; id < btf__type_cnt(vmlinux); id++) {
+		const struct btf_type *type = btf__type_by_id(vmlinux, id);
+		const char *name = btf__name_by_offset(vmlinux, type->name_off);
+
+		if (btf_kind(type) == hook->kind && !strncmp(name, hook->btf_prefix, prefix))
+			near_names_consider(near, name + prefix);
+	}
+}
+
+static void skip_absent(const struct btf *vmlinux, const struct btf_hook *hook, struct program *program,
+			const char *target)
+{
+	struct near_names near = { .wanted = target };
+	char nearby[sizeof(near.best) + 40];
+
+	find_near(vmlinux, hook, &near);
+	program->absent = true;
+	snprintf(program->target, sizeof(program->target), "%s", target);
+	program_set(program, PROGRAM_SKIPPED, "this kernel's BTF has no %s %s%s", hook->what, target,
+		    near_names_text(&near, nearby, sizeof(nearby)));
+}
+
 static bool skip_if_absent(const struct btf *vmlinux, struct program *program)
 {
 	const struct btf_hook *hook = find_hook(program->section);
 	const char *target = strchr(program->section, '/');
 
-	if (!hook || !target || !is_absent(vmlinux, hook, target + 1))
+	if (!hook)
 		return false;
-	program->absent = true;
-	snprintf(program->target, sizeof(program->target), "%s", target + 1);
-	program_set(program, PROGRAM_SKIPPED, "this kernel's BTF has no %s %s", hook->what, target + 1);
-	return true;
+	if (!target)
+		program_set(program, PROGRAM_SKIPPED, "its section \"%s\" does not say what to attach to",
+			    program->section);
+	else if (is_absent(vmlinux, hook, target + 1))
+		skip_absent(vmlinux, hook, program, target + 1);
+	return program->state == PROGRAM_SKIPPED;
 }
 
 size_t skip_absent_targets(struct run *run)

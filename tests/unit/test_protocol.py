@@ -11,7 +11,7 @@ import pytest
 
 from provisioner.bpf import protocol
 from provisioner.bpf.protocol import RunnerOptions, parse_message
-from provisioner.core.errors import AttachError, EbpfDevError, GuestError, LoadError
+from provisioner.core.errors import AttachError, EbpfDevError, GuestError, LoadError, UsageError
 
 MESSAGE_H = Path(protocol.__file__).parents[1] / "runner" / "message.h"
 
@@ -34,10 +34,14 @@ def test_argv_of_every_option() -> None:
         programs=["a", "b"],
         triggers=["ls /; true"],
         log_dir="/tmp/log",
+        settings=["my_pid=7"],
+        map_entries=[("rules", "1={2,3}")],
+        license="GPL",
     )
     assert options.argv("runner")[3:] == (
         ["--for", "2.5", "--trace", "--dev", "eth1", "--log-dir", "/tmp/log"]
         + ["--prog", "a", "--prog", "b", "--trigger", "ls /; true"]
+        + ["--set", "my_pid=7", "--map", "rules", "1={2,3}", "--license", "GPL"]
     )
 
 
@@ -149,6 +153,8 @@ def test_what_is_no_message_becomes_a_stray_line(line: str) -> None:
         ("open-failed", LoadError),
         ("load-failed", LoadError),
         ("verifier-rejected", LoadError),
+        ("missing-license", LoadError),
+        ("bad-parameter", UsageError),
         ("attach-failed", AttachError),
         ("runner-failed", GuestError),
     ],

@@ -161,7 +161,7 @@ static void convert_legacy_maps(struct elf_image *image)
 	raw = btf__raw_data(btf, &size);
 	if (maps.count && raw && !elf_put_section(image, ".BTF", raw, size) &&
 	    !elf_rename_section(image, "maps", ".maps"))
-		message_log("note", "%zu maps of the old form (struct bpf_map_def) were converted", maps.count);
+		message_log("note", "maps of the old form (struct bpf_map_def) converted: %zu", maps.count);
 	btf__free(btf);
 }
 

@@ -21,16 +21,19 @@ static size_t shared_ends(const char *a, size_t a_length, const char *b, size_t 
 	return begin + end;
 }
 
+#define NEAR_PERCENT 65
+
 /* In percent of the longer name; a kernel renames by putting something before, behind or in the middle. */
 static size_t likeness(const char *a, const char *b)
 {
 	size_t a_length = strlen(a), b_length = strlen(b);
 	size_t longer = a_length > b_length ? a_length : b_length;
+	size_t shorter = a_length + b_length - longer;
 
+	if (shorter * 100 < NEAR_PERCENT * longer) /* most are out by their length alone */
+		return 0;
 	return longer ? shared_ends(a, a_length, b, b_length) * 100 / longer : 0;
 }
-
-#define NEAR_PERCENT 65
 
 void near_names_consider(struct near_names *near, const char *name)
 {

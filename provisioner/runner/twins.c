@@ -1,8 +1,10 @@
 #include "twins.h"
 
 #include <linux/bpf.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "libbpf_log.h"
 
 /* Ways in to a hook, and which is preferred: the lower rank. */
 static const struct way {
@@ -24,12 +26,17 @@ static const struct way *find_way(const struct program *program)
 	return NULL;
 }
 
+static bool same_target(const struct program *a, const struct program *b)
+{
+	return !strcmp(strrchr(a->section, '/'), strrchr(b->section, '/'));
+}
+
 static bool same_hook(const struct program *a, const struct program *b)
 {
 	const struct way *way = find_way(a), *other = find_way(b);
 
 	return way && other && way->kind == other->kind && way->rank != other->rank &&
-	       !strcmp(strrchr(a->section, '/'), strrchr(b->section, '/'));
+	       same_target(a, b);
 }
 
 static bool is_pending(const struct program *program)
@@ -39,25 +46,23 @@ static bool is_pending(const struct program *program)
 
 #define MAX_USES 512
 
-/* The maps, variables and functions that a program's code refers to, each once and sorted. */
+/* The maps, variables and functions that a program's code refers to, each once. */
 struct uses {
 	__u64 of[MAX_USES];
 	size_t count;
 };
 
-static int compare_uses(const void *a, const void *b)
+static bool has_use(const struct uses *uses, __u64 use)
 {
-	__u64 left = *(const __u64 *)a, right = *(const __u64 *)b;
-
-	return left < right ? -1 : left > right;
+	for (size_t i = 0; i < uses->count; i++)
+		if (uses->of[i] == use)
+			return true;
+	return false;
 }
 
 static void add_use(struct uses *uses, __u64 use)
 {
-	for (size_t i = 0; i < uses->count; i++)
-		if (uses->of[i] == use)
-			return;
-	if (uses->count < MAX_USES)
+	if (!has_use(uses, use) && uses->count < MAX_USES)
 		uses->of[uses->count++] = use;
 }
 
@@ -88,12 +93,12 @@ static void collect_from(struct uses *uses, const struct elf_image *image, const
 	}
 }
 
+/* Adds to what is there already. */
 static void collect_uses(struct uses *uses, const struct elf_image *image, const char *program)
 {
 	struct elf_symbols symbols = elf_symbols(image);
 	const Elf64_Sym *function = elf_find_symbol(&symbols, program, STT_FUNC);
 
-	uses->count = 0;
 	for (size_t i = 1; function && i < elf_section_count(image); i++) {
 		const Elf64_Shdr *section = elf_section(image, i);
 
@@ -101,17 +106,58 @@ static void collect_uses(struct uses *uses, const struct elf_image *image, const
 		    section->sh_offset % sizeof(__u64) == 0)
 			collect_from(uses, image, section, function);
 	}
-	qsort(uses->of, uses->count, sizeof(uses->of[0]), compare_uses);
 }
 
-static bool same_uses(const struct elf_image *image, const struct program *a, const struct program *b)
+static struct uses uses_of(const struct elf_image *image, const struct program *program)
 {
-	static struct uses left, right;
+	struct uses uses = {};
 
-	collect_uses(&left, image, a->name);
-	collect_uses(&right, image, b->name);
-	return left.count && left.count == right.count &&
-	       !memcmp(left.of, right.of, left.count * sizeof(left.of[0]));
+	collect_uses(&uses, image, program->name);
+	return uses;
+}
+
+/*
+ * A kprobe that remembers something for a kretprobe on the same function, in a map that the better program does
+ * without: the two are one alternative.
+ */
+static bool feeds(const struct elf_image *image, const struct program *feeder, const struct program *program,
+		  const struct uses *better)
+{
+	const struct way *way = find_way(feeder), *other = find_way(program);
+	struct uses own, of_program;
+
+	if (!way || way->kind != 'b' || other->kind != 'r' || way->rank != other->rank || !same_target(feeder, program))
+		return false;
+	own = uses_of(image, feeder);
+	of_program = uses_of(image, program);
+	for (size_t i = 0; i < own.count; i++)
+		if (has_use(&of_program, own.of[i]) && !has_use(better, own.of[i]))
+			return true;
+	return false;
+}
+
+static struct program *find_feeder(struct run *run, const struct elf_image *image, const struct program *program,
+				   const struct uses *better)
+{
+	for (size_t i = 0; i < run->program_count; i++)
+		if (is_pending(&run->programs[i]) && feeds(image, &run->programs[i], program, better))
+			return &run->programs[i];
+	return NULL;
+}
+
+/* Whether the program, with what feeds it, uses everything that the better one uses, and that is anything. */
+static bool does_the_same(struct run *run, const struct elf_image *image, const struct program *program,
+			  const struct program *better)
+{
+	struct uses wanted = uses_of(image, better), all = uses_of(image, program);
+	const struct program *feeder = find_feeder(run, image, program, &wanted);
+
+	if (feeder)
+		collect_uses(&all, image, feeder->name);
+	for (size_t i = 0; i < wanted.count; i++)
+		if (!has_use(&all, wanted.of[i]))
+			return false;
+	return wanted.count > 0;
 }
 
 static void leave_out(struct program *program, struct program *twin)
@@ -127,10 +173,21 @@ static struct program *find_better(struct run *run, const struct elf_image *imag
 		struct program *other = &run->programs[i];
 
 		if (is_pending(other) && same_hook(program, other) && find_way(other)->rank < find_way(program)->rank &&
-		    same_uses(image, program, other))
+		    does_the_same(run, image, program, other))
 			return other;
 	}
 	return NULL;
+}
+
+static void leave_out_with_feeder(struct run *run, const struct elf_image *image, struct program *program,
+				  struct program *better)
+{
+	struct uses uses = uses_of(image, better);
+	struct program *feeder = find_feeder(run, image, program, &uses);
+
+	leave_out(program, better);
+	if (feeder)
+		leave_out(feeder, better);
 }
 
 void twins_leave_out(struct run *run, const struct elf_image *image)
@@ -140,7 +197,7 @@ void twins_leave_out(struct run *run, const struct elf_image *image)
 		struct program *better = is_pending(program) ? find_better(run, image, program) : NULL;
 
 		if (better)
-			leave_out(program, better);
+			leave_out_with_feeder(run, image, program, better);
 	}
 }
 
@@ -152,13 +209,34 @@ static const struct program *find_left_out(const struct run *run, const struct p
 	return NULL;
 }
 
-static void give_way_when_refused(const struct run *run, struct program *program)
+/* The kernel gives a reason in the log of the verifier, or none when it cannot do that kind of program at all. */
+static bool is_refused(const struct program *program)
 {
-	const struct program *twin = find_left_out(run, program);
+	char line[256];
 
-	if (twin && is_pending(program) && program->log && *program->log)
-		program_set(program, PROGRAM_SKIPPED, "the verifier refused it, and %s (section %s) is on the same hook",
+	snprintf(line, sizeof(line), "prog '%s': failed to load", program->name);
+	return is_pending(program) && strstr(libbpf_log_text(), line);
+}
+
+static void give_way(const struct run *run, struct program *program)
+{
+	const struct program *twin = is_pending(program) ? find_left_out(run, program) : NULL;
+
+	if (twin)
+		program_set(program, PROGRAM_SKIPPED, "the kernel refused it, and %s (section %s) is on the same hook",
 			    twin->name, twin->section);
+}
+
+/* Without a log, all others of that kind would be refused one after the other. */
+static void give_way_when_refused(struct run *run, struct program *program)
+{
+	bool all = is_refused(program) && !(program->log && *program->log);
+
+	for (size_t i = 0; all && i < run->program_count; i++)
+		if (run->programs[i].type == program->type)
+			give_way(run, &run->programs[i]);
+	if (is_refused(program))
+		give_way(run, program);
 }
 
 size_t twins_take_back(struct run *run)

@@ -9,12 +9,13 @@
 #include "run.h"
 
 /*
- * Marks among pending programs the one of each pair that is left out, with the reason; twins are on the same hook and
- * use the same maps and variables, because two that store to different places were meant to run beside each other.
+ * Marks among pending programs those that are left out for a better one, with the reason. Twins are on the same hook,
+ * and the worse uses all maps and variables that the better one uses: two that store to different places were meant
+ * to run beside each other, and a kretprobe may need one more map, filled by a kprobe that is then left out too.
  */
 void twins_leave_out(struct run *run, const struct elf_image *image);
 
-/* Takes back the twins of programs whose target is absent or that the verifier refused; returns how many. */
+/* Takes back the twins of programs whose target is absent or that the kernel refused; returns how many. */
 size_t twins_take_back(struct run *run);
 
 #endif

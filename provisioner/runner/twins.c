@@ -227,13 +227,20 @@ static void give_way(const struct run *run, struct program *program)
 			    twin->name, twin->section);
 }
 
+static bool of_same_kind(const struct program *a, const struct program *b)
+{
+	const struct way *way = find_way(a), *other = find_way(b);
+
+	return a->type == b->type && way && other && (way->kind == 't') == (other->kind == 't');
+}
+
 /* Without a log, all others of that kind would be refused one after the other. */
 static void give_way_when_refused(struct run *run, struct program *program)
 {
 	bool all = is_refused(program) && !(program->log && *program->log);
 
 	for (size_t i = 0; all && i < run->program_count; i++)
-		if (run->programs[i].type == program->type)
+		if (of_same_kind(program, &run->programs[i]))
 			give_way(run, &run->programs[i]);
 	if (is_refused(program))
 		give_way(run, program);

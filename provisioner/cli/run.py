@@ -59,7 +59,7 @@ def run(
         typer.Option(
             "--map",
             # Typer has no lists of pairs, but passes the type on to click, which has.
-            click_type=(str, str),  # type: ignore[arg-type]
+            click_type=(str, str),
             metavar="NAME KEY=VALUE",
             help="An entry for a map, before attaching.",
             show_default=False,

@@ -184,8 +184,8 @@ int dialect_set_license(struct elf_image *image, const char *license)
 	if (license)
 		return elf_put_section(image, "license", license, strlen(license) + 1);
 	if (!has_license(image))
-		message_log("note", "the object has no license: the kernel refuses it the helpers that are only for GPL "
-				    "programs; --license GPL gives it one for this run");
+		message_log("note", "the object has no license, so the kernel refuses it helpers that are only for "
+				    "GPL programs; --license GPL gives it one for this run");
 	return 0;
 }
 

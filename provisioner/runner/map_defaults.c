@@ -51,8 +51,9 @@ static void set_default_inner_map(struct bpf_map *map)
 
 	/* The descriptor must stay open until the load; it ends with us. */
 	if (fd >= 0 && !bpf_map__set_inner_map_fd(map, fd))
-		message_log("note", "map %s does not say what its maps are: taken as hash maps of 4-byte keys and %d-byte "
-				    "values; __array(values, ...) says it", bpf_map__name(map), DEFAULT_VALUE_BYTES);
+		message_log("note", "map %s does not say what its maps are; they are taken as hash maps of 4-byte keys "
+				    "and %d-byte values, and __array(values, ...) says more",
+			    bpf_map__name(map), DEFAULT_VALUE_BYTES);
 }
 
 static void set_default_sizes(struct bpf_map *map, enum bpf_map_type type)

@@ -80,6 +80,8 @@ static void append_line(struct text *text, const char *format, ...)
 	text_append(text, line, strlen(line));
 }
 
+#define SHOWN_VALUE 80 /* characters */
+
 /* --set: the part of a variable that "name.member[3]" names. */
 struct setting {
 	char path[256];
@@ -107,7 +109,7 @@ static bool list_variable(const struct variable *variable, void *context)
 
 	value_type_text(variable->btf, variable->type_id, type, sizeof(type));
 	btf_json_value(&value, &bytes, variable->type_id, 0);
-	append_line(context, "%s %s = %.*s", type, variable->name, (int)(value.size < 80 ? value.size : 80), value.text);
+	append_line(context, "%s %s = %.*s", type, variable->name, SHOWN_VALUE, value.text);
 	free(value.text);
 	return false;
 }
@@ -324,9 +326,10 @@ static bool make_entry(struct entry *entry, const struct bpf_map *map)
 static void parse_key_text(const struct bpf_map *map, const char *text, size_t length, char *key, size_t size)
 {
 	const char *slash = memchr(text, '/', length);
+	int before = slash ? slash - text : 0;
 
 	if (slash && bpf_map__type(map) == BPF_MAP_TYPE_LPM_TRIE)
-		snprintf(key, size, "%.*s,%.*s", (int)(text + length - slash - 1), slash + 1, (int)(slash - text), text);
+		snprintf(key, size, "%.*s,%.*s", (int)length - before - 1, slash + 1, before, text);
 	else
 		snprintf(key, size, "%.*s", (int)length, text);
 }
@@ -358,6 +361,14 @@ static bool parse_entry(const struct run *run, const struct bpf_map *map, const 
 	return true;
 }
 
+/* Queues and stacks have no keys. */
+static int put_entry_into(const struct bpf_map *map, const struct entry *entry)
+{
+	const void *key = bpf_map__key_size(map) ? entry->key : NULL;
+
+	return bpf_map_update_elem(bpf_map__fd(map), key, entry->value, BPF_ANY);
+}
+
 static int fill_map(const struct run *run, const char *name, const char *text)
 {
 	const struct bpf_map *map = bpf_object__find_map_by_name(run->object, name);
@@ -371,8 +382,8 @@ static int fill_map(const struct run *run, const char *name, const char *text)
 	list_map(run, map, &shape);
 	if (!make_entry(&entry, map) || !parse_entry(run, map, text, &entry, why, sizeof(why)))
 		status = refuse_parameter("", shape.data, "\"%s\" is no entry of map %s: %s", text, name, why);
-	else if (bpf_map_update_elem(bpf_map__fd(map), bpf_map__key_size(map) ? entry.key : NULL, entry.value, BPF_ANY))
-		status = refuse_parameter("", shape.data, "the kernel does not take the entry %s of map %s (of at most %u): %s",
+	else if (put_entry_into(map, &entry))
+		status = refuse_parameter("", shape.data, "the kernel does not take %s into map %s (of at most %u): %s",
 					  text, name, bpf_map__max_entries(map), strerror(errno));
 	free(entry.key);
 	free(entry.value);

@@ -126,7 +126,8 @@ static bool feeds(const struct elf_image *image, const struct program *feeder, c
 	const struct way *way = find_way(feeder), *other = find_way(program);
 	struct uses own, of_program;
 
-	if (!way || way->kind != 'b' || other->kind != 'r' || way->rank != other->rank || !same_target(feeder, program))
+	if (!way || way->kind != 'b' || other->kind != 'r' || way->rank != other->rank ||
+	    !same_target(feeder, program))
 		return false;
 	own = uses_of(image, feeder);
 	of_program = uses_of(image, program);
@@ -172,8 +173,8 @@ static struct program *find_better(struct run *run, const struct elf_image *imag
 	for (size_t i = 0; i < run->program_count; i++) {
 		struct program *other = &run->programs[i];
 
-		if (is_pending(other) && same_hook(program, other) && find_way(other)->rank < find_way(program)->rank &&
-		    does_the_same(run, image, program, other))
+		if (is_pending(other) && same_hook(program, other) &&
+		    find_way(other)->rank < find_way(program)->rank && does_the_same(run, image, program, other))
 			return other;
 	}
 	return NULL;

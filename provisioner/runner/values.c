@@ -86,7 +86,10 @@ static bool parse_address(const char *word, unsigned char *data, size_t size)
 
 static bool parse_hex(const char *word, unsigned char *data, size_t size)
 {
-	if (strncmp(word, "0x", 2) || strlen(word) != 2 + 2 * size || strspn(word + 2, "0123456789abcdefABCDEF") != 2 * size)
+	size_t digits = 2 * size;
+
+	if (strncmp(word, "0x", 2) || strlen(word) != 2 + digits ||
+	    strspn(word + 2, "0123456789abcdefABCDEF") != digits)
 		return false;
 	for (size_t i = 0; i < size; i++) {
 		unsigned int byte;
@@ -210,7 +213,8 @@ static bool read_scalar(struct reader *reader, const struct btf_type *type, unsi
 	if (read_bytes(reader, data, size, size > sizeof(value) || size & (size - 1)))
 		return true;
 	if (size > sizeof(value))
-		return value_error(reader, "\"%s\" is not %zu bytes; write 0x and %zu digits", reader->at, size, 2 * size);
+		return value_error(reader, "\"%s\" is not %zu bytes; write 0x and %zu digits", reader->at, size,
+				   2 * size);
 	if (!read_number(reader, type, size * 8, &value))
 		return false;
 	store_number(data, size, value);
@@ -240,7 +244,9 @@ static bool read_text(struct reader *reader, unsigned char *data, size_t size)
 
 static bool is_text(const struct btf *btf, const struct btf_type *element)
 {
-	return btf_is_int(element) && element->size == 1 && !strcmp(btf__name_by_offset(btf, element->name_off), "char");
+	const char *name = btf__name_by_offset(btf, element->name_off);
+
+	return btf_is_int(element) && element->size == 1 && !strcmp(name, "char");
 }
 
 /* Calls read_item for each item of a list, in braces or not; the items may be fewer than limit. */

@@ -165,8 +165,8 @@ def test_variables_and_maps_are_set(instance: Cli) -> None:
     assert rule == {"mode": "MODE_ON", "hits": 5, "label": "lab"}
     assert content(report, "untyped") == {"010203040506": "0102030405060708090a0b0c"}
     assert content(report, "by_name")["abc"] < 0
-    found = programs(report)
-    assert content(report, ".bss")["runs"] >= 2 * found["jumped_to"]["run_count"] > 0  # also by the jump
+    # The jump goes to a program that runs by itself too.
+    assert content(report, ".bss")["runs"] > programs(report)["jumped_to"]["run_count"] > 0
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,10 @@ def runner(instance: Cli) -> str:
         ("rm -f /tmp/bad.o", "No such file"),
         ("rm -f /tmp/bad.o; echo text > /tmp/bad.o", "it is not an ELF file"),
         ("cp /bin/true /tmp/bad.o", "not for eBPF"),
-        ("cp $(ls -t /var/lib/ebpf-dev/build/*/*.o | head -n 1) /tmp/bad.o; truncate -s 900 /tmp/bad.o", "cut short"),
+        (
+            "cp $(ls -t /var/lib/ebpf-dev/build/*/*.o | head -n 1) /tmp/bad.o; truncate -s 900 /tmp/bad.o",
+            "cut short",
+        ),
         ("head -c 10000000 /dev/urandom > /tmp/bad.o", "it is not an ELF file"),
         ("echo 'int nothing;' | clang -g -target bpf -x c -c - -o /tmp/bad.o", "no program"),
     ],
@@ -226,7 +229,9 @@ bpftool prog show | grep -c first
 
 def test_a_long_verification_is_ended_at_once(instance: Cli, runner: str) -> None:
     source = (PROGRAMS / "load_long.bpf.c").read_text()
-    said = instance.guest("sh", "-c", f"cat <<'END' | (\n{source}\nEND\n{_INTERRUPT})", "interrupt", runner, check=False)
+    said = instance.guest(
+        "sh", "-c", f"cat <<'END' | (\n{source}\nEND\n{_INTERRUPT})", "interrupt", runner, check=False
+    )
     assert said.count('"status":130,"reason":"signal"') == 2
     assert said.count("status 130") == 2
     assert said.splitlines()[-1] == "0"

@@ -106,10 +106,12 @@ static bool list_variable(const struct variable *variable, void *context)
 	struct btf_bytes bytes = { variable->btf, variable->data, variable->size, 1, 0 };
 	struct json value = {};
 	char type[160];
+	int shown;
 
 	value_type_text(variable->btf, variable->type_id, type, sizeof(type));
 	btf_json_value(&value, &bytes, variable->type_id, 0);
-	append_line(context, "%s %s = %.*s", type, variable->name, SHOWN_VALUE, value.text);
+	shown = value.size < SHOWN_VALUE ? value.size : SHOWN_VALUE;
+	append_line(context, "%s %s = %.*s", type, variable->name, shown, value.text);
 	free(value.text);
 	return false;
 }

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
-from provisioner.core.errors import AttachError, EbpfDevError, GuestError, LoadError
+from provisioner.core.errors import AttachError, EbpfDevError, GuestError, LoadError, UsageError
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class RunnerOptions:
     With a ``companion`` (an executable) that is run with ``arguments``, and ``object`` is left to it. A
     ``passive`` run provokes nothing; otherwise the runner exercises the system, unless there are ``triggers``.
     ``bin`` (PATH or PATH:SYMBOL) and ``own_binary`` are where probes of user space go, ``pid`` limits them.
+    ``settings`` are ``VARIABLE=VALUE``, ``map_entries`` a map's name and ``KEY=VALUE``; ``license`` replaces the
+    object's own.
     """
 
     object: str
@@ -37,6 +39,9 @@ class RunnerOptions:
     bin: str | None = None
     own_binary: str | None = None
     pid: int | None = None
+    settings: Sequence[str] = ()
+    map_entries: Sequence[tuple[str, str]] = ()
+    license: str | None = None
 
     def argv(self, runner: str) -> list[str]:
         """The command for ``Guest.stream``; ``runner`` is the path of the binary."""
@@ -65,6 +70,12 @@ class RunnerOptions:
             words += ["--prog", name]
         for command in self.triggers:
             words += ["--trigger", command]
+        for setting in self.settings:
+            words += ["--set", setting]
+        for name, entry in self.map_entries:
+            words += ["--map", name, entry]
+        if self.license is not None:
+            words += ["--license", self.license]
         return [*words, "--", *self.arguments] if self.companion else words
 
 
@@ -219,9 +230,11 @@ class RunnerError:
     line: int | None = None
 
     def as_exception(self) -> EbpfDevError:
-        """The failure as an exception: AttachError, LoadError, or GuestError for one of the runner's own."""
+        """The failure as an exception of its family: attach, load, usage, or guest for the runner's own."""
         if self.code == "runner-failed":
             return GuestError(self.brief, code=self.code, details=self.details, hint=self.hint)
+        if self.code == "bad-parameter":
+            return UsageError(self.brief, code=self.code, details=self.details, hint=self.hint)
         family = AttachError if self.code == "attach-failed" else LoadError
         return family(
             self.brief,

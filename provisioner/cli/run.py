@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -50,6 +50,24 @@ def run(
     prog: Annotated[
         list[str] | None, typer.Option(help="Only this program (repeatable).", show_default=False)
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="VARIABLE=VALUE: any global variable, before the load.", show_default=False),
+    ] = None,
+    map_entries: Annotated[
+        list[Any] | None,
+        typer.Option(
+            "--map",
+            # Typer has no lists of pairs, but passes the type on to click, which has.
+            click_type=(str, str),
+            metavar="NAME KEY=VALUE",
+            help="An entry for a map, before attaching.",
+            show_default=False,
+        ),
+    ] = None,
+    license: Annotated[
+        str | None, typer.Option(help="The program's license for this run: GPL.", show_default=False)
+    ] = None,
     dev: Annotated[
         str | None, typer.Option(help="Attach network programs to this interface.", show_default=False)
     ] = None,
@@ -83,7 +101,7 @@ def run(
 
     Example: ebpf-dev run hello, or ebpf-dev run my.bpf.c --for 5 --trigger 'ls /'
     """
-    from provisioner.core.errors import EbpfDevError
+    from provisioner.core.errors import EbpfDevError, UsageError
     from provisioner.ui import make_reporter
     from provisioner.workflows.run import RunRequest
 
@@ -102,7 +120,16 @@ def run(
         cflags=tuple(cflag or ()),
         use_companion=_use_companion(loader),
         arguments=tuple(arguments or ()),
+        settings=tuple(settings or ()),
+        map_entries=tuple(map_entries or ()),
+        license=license,
     )
+    if request.use_companion and request.needs_runner:
+        raise UsageError(
+            "A companion program loads the object itself",
+            code="options-conflict",
+            hint="Leave --loader companion away to use --set, --map or --license.",
+        )
     reporter = make_reporter(verbose)
     wanted = sys.stdout.isatty() if bring_up is None else bring_up
     try:

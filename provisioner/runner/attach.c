@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cgroups.h"
+#include "hooks.h"
 #include "iterators.h"
 #include "libbpf_log.h"
 #include "lsm.h"
@@ -59,10 +60,15 @@ static const struct rule {
 	{ BPF_PROG_TYPE_KPROBE, "uprobe", false, attach_uprobe, NULL },
 	{ BPF_PROG_TYPE_KPROBE, "uretprobe", false, attach_uprobe, NULL },
 	{ BPF_PROG_TYPE_KPROBE, "usdt", false, attach_usdt, NULL },
+	{ BPF_PROG_TYPE_KPROBE, "kprobe.multi", false, attach_by_section, NULL },
+	{ BPF_PROG_TYPE_KPROBE, "kretprobe.multi", false, attach_by_section, NULL },
+	{ BPF_PROG_TYPE_KPROBE, "kprobe.session", false, attach_by_section, NULL },
+	{ BPF_PROG_TYPE_KPROBE, "kprobe", false, attach_kprobe, NULL },
+	{ BPF_PROG_TYPE_KPROBE, "kretprobe", false, attach_kprobe, NULL },
 	{ BPF_PROG_TYPE_KPROBE, NULL, false, attach_by_section, NULL },
-	{ BPF_PROG_TYPE_TRACEPOINT, NULL, false, attach_by_section, NULL },
-	{ BPF_PROG_TYPE_RAW_TRACEPOINT, NULL, false, attach_by_section, NULL },
-	{ BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE, NULL, false, attach_by_section, NULL },
+	{ BPF_PROG_TYPE_TRACEPOINT, NULL, false, attach_tracepoint, NULL },
+	{ BPF_PROG_TYPE_RAW_TRACEPOINT, NULL, false, attach_raw_tracepoint, NULL },
+	{ BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE, NULL, false, attach_raw_tracepoint, NULL },
 	{ BPF_PROG_TYPE_TRACING, "iter", false, attach_iterator, NULL },
 	{ BPF_PROG_TYPE_TRACING, NULL, false, attach_by_section, NULL },
 	{ BPF_PROG_TYPE_EXT, NULL, false, attach_by_section, NULL },
@@ -237,7 +243,8 @@ static int report_failures(const struct run *run)
 		.code = "attach-failed",
 		.brief = brief,
 		.details = details,
-		.hint = "Check the targets in the SEC(\"...\") lines against this kernel.",
+		.hint = run->program_count ? "Check the targets in the SEC(\"...\") lines against this kernel." :
+					     "Name a hook before a function: SEC(\"xdp\"), SEC(\"tp/sched/...\"), ...",
 	});
 	return EXIT_ATTACH;
 }

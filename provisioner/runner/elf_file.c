@@ -41,7 +41,7 @@ bool elf_is_elf(const char *path)
 	return is;
 }
 
-static bool is_function(const GElf_Sym *symbol)
+static bool is_function_symbol(const GElf_Sym *symbol)
 {
 	return GELF_ST_TYPE(symbol->st_info) == STT_FUNC && symbol->st_shndx != SHN_UNDEF;
 }
@@ -94,7 +94,7 @@ static bool find_in_table(Elf *elf, Elf_Scn *section, const GElf_Shdr *header, c
 		const char *found;
 		GElf_Sym symbol;
 
-		if (!gelf_getsym(data, i, &symbol) || !is_function(&symbol))
+		if (!gelf_getsym(data, i, &symbol) || !is_function_symbol(&symbol))
 			continue;
 		found = elf_strptr(elf, header->sh_link, symbol.st_name);
 		if (!found || strcmp(found, name))

@@ -24,6 +24,7 @@
 #include "children.h"
 #include "companion.h"
 #include "events.h"
+#include "interrupt.h"
 #include "iterators.h"
 #include "libbpf_log.h"
 #include "load.h"
@@ -54,11 +55,14 @@ static const char USAGE[] =
 	"  --bin PATH      the executable or library for probes of user space; also PATH:SYMBOL, PATH:PROVIDER:NAME\n"
 	"  --own-binary PATH  the program's own executable, which its probes may mean\n"
 	"  --pid PID       probe user space of this process only\n"
+	"  --set VAR=VALUE set a global variable before the load (repeatable)\n"
+	"  --map NAME KEY=VALUE  put an entry into a map before attaching (repeatable)\n"
+	"  --license TEXT  the license of the object, instead of its own\n"
 	"  --log-dir DIR   where to write whole verifier logs\n"
 	"  --verbose       libbpf's own log to stderr\n";
 
 enum { OPT_OBJECT = 256, OPT_FOR, OPT_NO_STDIN, OPT_TRACE, OPT_DEV, OPT_PROG, OPT_TRIGGER, OPT_LOG_DIR, OPT_VERBOSE,
-       OPT_COMPANION, OPT_CGROUP, OPT_PASSIVE, OPT_BIN, OPT_OWN_BINARY, OPT_PID };
+       OPT_COMPANION, OPT_CGROUP, OPT_PASSIVE, OPT_BIN, OPT_OWN_BINARY, OPT_PID, OPT_SET, OPT_MAP, OPT_LICENSE };
 
 static const struct option OPTIONS[] = {
 	{ "object", required_argument, NULL, OPT_OBJECT },
@@ -74,6 +78,9 @@ static const struct option OPTIONS[] = {
 	{ "bin", required_argument, NULL, OPT_BIN },
 	{ "own-binary", required_argument, NULL, OPT_OWN_BINARY },
 	{ "pid", required_argument, NULL, OPT_PID },
+	{ "set", required_argument, NULL, OPT_SET },
+	{ "map", required_argument, NULL, OPT_MAP },
+	{ "license", required_argument, NULL, OPT_LICENSE },
 	{ "log-dir", required_argument, NULL, OPT_LOG_DIR },
 	{ "verbose", no_argument, NULL, OPT_VERBOSE },
 	{ "help", no_argument, NULL, 'h' },
@@ -106,7 +113,16 @@ static int parse_pid(const char *text)
 	return pid;
 }
 
-static void take_option(struct options *options, int option)
+/* --map has two words; the second is the one that getopt would look at next. */
+static void take_map_entry(struct options *options, char **argv)
+{
+	if (!argv[optind])
+		refuse("--map takes a map's name and KEY=VALUE");
+	options->entries[options->entry_count].map = optarg;
+	options->entries[options->entry_count++].entry = argv[optind++];
+}
+
+static void take_option(struct options *options, int option, char **argv)
 {
 	switch (option) {
 	case OPT_OBJECT:
@@ -148,6 +164,15 @@ static void take_option(struct options *options, int option)
 	case OPT_PID:
 		options->pid = parse_pid(optarg);
 		break;
+	case OPT_SET:
+		options->settings[options->setting_count++] = optarg;
+		break;
+	case OPT_MAP:
+		take_map_entry(options, argv);
+		break;
+	case OPT_LICENSE:
+		options->license = optarg;
+		break;
 	case OPT_LOG_DIR:
 		options->log_dir = optarg;
 		break;
@@ -169,9 +194,11 @@ static struct options parse_options(int argc, char **argv)
 
 	options.programs = calloc(argc, sizeof(char *));
 	options.triggers = calloc(argc, sizeof(char *));
+	options.settings = calloc(argc, sizeof(char *));
+	options.entries = calloc(argc, sizeof(*options.entries));
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1)
-		take_option(&options, option);
+		take_option(&options, option, argv);
 	if (!options.object && !options.companion)
 		refuse("--object or --companion is needed");
 	if (!options.companion && optind < argc)
@@ -182,7 +209,7 @@ static struct options parse_options(int argc, char **argv)
 	return options;
 }
 
-/* From here on signals are read in the main loop. Not earlier: one must be able to interrupt a long verification. */
+/* From here on signals are read in the main loop. Before, during the load, see interrupt.h. */
 static int catch_signals(void)
 {
 	sigset_t set;
@@ -420,8 +447,11 @@ static void clean_up(struct run *run)
 static int load_stage(struct run *run)
 {
 	double start = seconds_now();
-	int status = load_object(run);
+	int status;
 
+	interrupt_allow(run->options.use_stdin);
+	status = load_object(run);
+	interrupt_forbid();
 	if (status)
 		for (size_t i = 0; i < run->program_count; i++)
 			say_program(&run->programs[i], false);

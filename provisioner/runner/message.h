@@ -28,8 +28,8 @@
  *   verifier  program, path                                  the whole verifier log of a refused program is in this file
  *   log       level: warning|note, text                      libbpf's warnings, and notes of the runner itself
  *   error     code, brief, details, hint, program?, file?, line?   code is open-failed, load-failed, verifier-rejected,
- *             kernel-lacks, attach-failed or runner-failed; details and hint may be empty; file and line are the C
- *             source as the verifier log names it
+ *             kernel-lacks, missing-license, bad-parameter (of --set, --map), attach-failed or runner-failed; details
+ *             and hint may be empty; file and line are the C source as the verifier log names it
  *   done      status, reason: time|signal|stdin|finished|error    always the last; status is the exit status,
  *             with a companion its own
  */

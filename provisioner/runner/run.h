@@ -25,6 +25,14 @@ struct options {
 	const char *device;	/* NULL: the testbed's */
 	const char *cgroup;	/* NULL: one of our own, with a workload in it */
 	const char *log_dir;
+	const char *license;	/* instead of the object's own, or NULL */
+	const char **settings;	/* VARIABLE=VALUE */
+	size_t setting_count;
+	struct {
+		const char *map;
+		const char *entry; /* KEY=VALUE */
+	} *entries;
+	size_t entry_count;
 	const char **programs;	/* only these; none given: all */
 	size_t program_count;
 	const char **triggers;
@@ -46,6 +54,7 @@ struct program {
 	bool absent;		/* its target is not in this kernel: the others may do without it */
 	char target[160];
 	char reason[320];
+	struct program *twin;	/* on the same hook, for which this one was left out */
 	char *log;		/* the verifier's words when it refused the program */
 	struct bpf_link *link;
 	int link_fd;		/* a link made without libbpf, or -1 */

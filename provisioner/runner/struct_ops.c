@@ -93,7 +93,7 @@ static bool kernel_takes(const char *type)
 	char value[128];
 
 	snprintf(value, sizeof(value), VALUE_PREFIX "%s", type);
-	return btf_has(kernel_btf(), value, BTF_KIND_STRUCT);
+	return kernel_has(value, BTF_KIND_STRUCT);
 }
 
 static bool is_older(const char *release, const char *than)

@@ -10,6 +10,6 @@
 size_t skip_absent_targets(struct run *run);
 
 /* Whether the kernel or one of its loaded modules has a type of that name. */
-bool btf_has(const struct btf *vmlinux, const char *name, __u32 kind);
+bool kernel_has(const char *name, __u32 kind);
 
 #endif

@@ -58,6 +58,14 @@ class RunRequest:
     cflags: tuple[str, ...] = ()
     use_companion: bool | None = None
     arguments: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    map_entries: tuple[tuple[str, str], ...] = ()
+    license: str | None = None
+
+    @property
+    def needs_runner(self) -> bool:
+        """Whether it asks for what only our own loader does; a companion sets variables and maps itself."""
+        return bool(self.settings or self.map_entries or self.license)
 
 
 @dataclass(frozen=True)
@@ -185,7 +193,7 @@ class _Run:
         request = self.request
         return RunnerOptions(
             object=plan.object,
-            companion=plan.companion if request.use_companion is not False else None,
+            companion=plan.companion if self._wants_companion() else None,
             arguments=request.arguments,
             seconds=request.seconds,
             device=request.device,
@@ -197,7 +205,15 @@ class _Run:
             programs=request.programs,
             triggers=self._triggers(),
             log_dir=plan.directory,
+            settings=request.settings,
+            map_entries=request.map_entries,
+            license=request.license,
         )
+
+    def _wants_companion(self) -> bool:
+        if self.request.use_companion is None:
+            return not self.request.needs_runner
+        return self.request.use_companion
 
     def _triggers(self) -> Sequence[str]:
         if self.request.triggers is not None:

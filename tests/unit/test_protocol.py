@@ -11,7 +11,7 @@ import pytest
 
 from provisioner.bpf import protocol
 from provisioner.bpf.protocol import RunnerOptions, parse_message
-from provisioner.core.errors import AttachError, EbpfDevError, GuestError, LoadError
+from provisioner.core.errors import AttachError, EbpfDevError, GuestError, LoadError, UsageError
 
 MESSAGE_H = Path(protocol.__file__).parents[1] / "runner" / "message.h"
 
@@ -41,11 +41,15 @@ def test_argv_of_every_option() -> None:
         bin="/bin/bash:readline",
         own_binary="/tmp/x",
         pid=7,
+        settings=["my_pid=7"],
+        map_entries=[("rules", "1={2,3}")],
+        license="GPL",
     )
     assert options.argv("runner")[3:] == (
         ["--for", "2.5", "--trace", "--dev", "eth1", "--cgroup", "/sys/fs/cgroup/mine", "--log-dir", "/tmp/log"]
         + ["--passive", "--bin", "/bin/bash:readline", "--own-binary", "/tmp/x", "--pid", "7"]
         + ["--prog", "a", "--prog", "b", "--trigger", "ls /; true"]
+        + ["--set", "my_pid=7", "--map", "rules", "1={2,3}", "--license", "GPL"]
     )
 
 
@@ -165,6 +169,8 @@ def test_what_is_no_message_becomes_a_stray_line(line: str) -> None:
         ("open-failed", LoadError),
         ("load-failed", LoadError),
         ("verifier-rejected", LoadError),
+        ("missing-license", LoadError),
+        ("bad-parameter", UsageError),
         ("attach-failed", AttachError),
         ("runner-failed", GuestError),
     ],

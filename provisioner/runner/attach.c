@@ -9,6 +9,10 @@
 #include "libbpf_log.h"
 #include "message.h"
 #include "network.h"
+#include "redirect.h"
+#include "routes.h"
+#include "sockets.h"
+#include "sockmap.h"
 #include "verdicts.h"
 
 static int attach_by_section(struct run *run, struct program *program)
@@ -33,12 +37,15 @@ static const struct rule {
 	int (*attach)(struct run *run, struct program *program); /* 0 or a negative errno */
 	const char *reason;
 } RULES[] = {
-	{ BPF_PROG_TYPE_XDP, "xdp/devmap", false, NULL, "it runs from an entry of a DEVMAP, not by itself" },
-	{ BPF_PROG_TYPE_XDP, "xdp.frags/devmap", false, NULL, "it runs from an entry of a DEVMAP, not by itself" },
-	{ BPF_PROG_TYPE_XDP, "xdp/cpumap", false, NULL, "it runs from an entry of a CPUMAP, not by itself" },
-	{ BPF_PROG_TYPE_XDP, "xdp.frags/cpumap", false, NULL, "it runs from an entry of a CPUMAP, not by itself" },
+	{ BPF_PROG_TYPE_XDP, "xdp/devmap", true, attach_devmap, NULL },
+	{ BPF_PROG_TYPE_XDP, "xdp.frags/devmap", true, attach_devmap, NULL },
+	{ BPF_PROG_TYPE_XDP, "xdp/cpumap", true, attach_cpumap, NULL },
+	{ BPF_PROG_TYPE_XDP, "xdp.frags/cpumap", true, attach_cpumap, NULL },
 	{ BPF_PROG_TYPE_XDP, NULL, true, attach_xdp, NULL },
-	{ BPF_PROG_TYPE_SCHED_CLS, "netkit", false, NULL, "netkit programs are not supported yet" },
+#if HAVE_LIBBPF(1, 3)
+	{ BPF_PROG_TYPE_SCHED_CLS, "netkit", true, attach_netkit, NULL },
+	{ BPF_PROG_TYPE_NETFILTER, NULL, true, attach_netfilter, NULL },
+#endif
 	{ BPF_PROG_TYPE_SCHED_CLS, "tcx", true, attach_tcx, NULL },
 	{ BPF_PROG_TYPE_SCHED_CLS, NULL, true, attach_tc, NULL },
 	{ BPF_PROG_TYPE_LSM, "lsm_cgroup", false, NULL, "cgroup programs are not supported yet" },
@@ -50,7 +57,16 @@ static const struct rule {
 	{ BPF_PROG_TYPE_LSM, NULL, false, attach_by_section, NULL },
 	{ BPF_PROG_TYPE_EXT, NULL, false, attach_by_section, NULL },
 	{ BPF_PROG_TYPE_PERF_EVENT, NULL, false, NULL, "perf_event programs are not supported yet" },
-	{ BPF_PROG_TYPE_SOCKET_FILTER, NULL, false, NULL, "socket filters are not supported yet" },
+	{ BPF_PROG_TYPE_SOCKET_FILTER, NULL, true, attach_socket_filter, NULL },
+	{ BPF_PROG_TYPE_SK_LOOKUP, NULL, true, attach_sk_lookup, NULL },
+	{ BPF_PROG_TYPE_FLOW_DISSECTOR, NULL, true, attach_flow_dissector, NULL },
+	{ BPF_PROG_TYPE_SK_REUSEPORT, NULL, true, attach_sk_reuseport, NULL },
+	{ BPF_PROG_TYPE_LWT_IN, NULL, true, attach_lwt, NULL },
+	{ BPF_PROG_TYPE_LWT_OUT, NULL, true, attach_lwt, NULL },
+	{ BPF_PROG_TYPE_LWT_XMIT, NULL, true, attach_lwt, NULL },
+	{ BPF_PROG_TYPE_LWT_SEG6LOCAL, NULL, true, attach_lwt, NULL },
+	{ BPF_PROG_TYPE_SK_SKB, NULL, false, attach_sockmap, NULL },
+	{ BPF_PROG_TYPE_SK_MSG, NULL, false, attach_sockmap, NULL },
 	{ BPF_PROG_TYPE_STRUCT_OPS, NULL, false, NULL, "struct_ops maps are not supported yet" },
 	{ BPF_PROG_TYPE_SYSCALL, NULL, false, NULL, "syscall programs are not supported yet" },
 };
@@ -70,6 +86,14 @@ bool needs_device(const struct run *run)
 {
 	for (size_t i = 0; i < run->program_count; i++)
 		if (run->programs[i].state == PROGRAM_PENDING && find_rule(&run->programs[i])->needs_device)
+			return true;
+	return false;
+}
+
+bool wants_netkit(const struct run *run)
+{
+	for (size_t i = 0; i < run->program_count; i++)
+		if (run->programs[i].state == PROGRAM_PENDING && section_under(run->programs[i].section, "netkit"))
 			return true;
 	return false;
 }
@@ -244,6 +268,7 @@ int attach_programs(struct run *run)
 void detach_programs(struct run *run)
 {
 	network_detach();
+	sockets_detach();
 	for (size_t i = 0; i < run->program_count; i++) {
 		struct program *program = &run->programs[i];
 

@@ -26,6 +26,7 @@
 #include "maps.h"
 #include "message.h"
 #include "run.h"
+#include "sockmap.h"
 #include "testbed.h"
 #include "trace.h"
 #include "trigger.h"
@@ -259,7 +260,7 @@ static int find_device(struct run *run)
 	if (!needs_device(run))
 		return EXIT_OK;
 	if (!run->options.device)
-		run->testbed = testbed_create();
+		run->testbed = testbed_create(wants_netkit(run));
 	else if (!if_nametoindex(run->options.device)) {
 		snprintf(brief, sizeof(brief), "there is no network device %s", run->options.device);
 		message_error(&(struct error_report){ .code = "attach-failed",
@@ -298,6 +299,7 @@ static void set_in_motion(struct run *run)
 		testbed_start_traffic(run->testbed);
 		namespace = testbed_peer_namespace(run->testbed);
 	}
+	sockmap_start_traffic(run);
 	triggers_start(run->options.triggers, run->options.trigger_count, namespace);
 }
 

@@ -27,6 +27,7 @@ class RunnerOptions:
     seconds: float | None = None
     trace: bool = False
     device: str | None = None
+    attach_to: str | None = None
     programs: Sequence[str] = ()
     triggers: Sequence[str] = ()
     log_dir: str | None = None
@@ -41,6 +42,8 @@ class RunnerOptions:
             words.append("--trace")
         if self.device is not None:
             words += ["--dev", self.device]
+        if self.attach_to is not None:
+            words += ["--attach-to", self.attach_to]
         if self.log_dir is not None:
             words += ["--log-dir", self.log_dir]
         for name in self.programs:

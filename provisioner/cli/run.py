@@ -53,6 +53,13 @@ def run(
     dev: Annotated[
         str | None, typer.Option(help="Attach network programs to this interface.", show_default=False)
     ] = None,
+    attach_to: Annotated[
+        str | None,
+        typer.Option(
+            help="The loaded program that freplace, fentry or fexit programs extend: name or id.",
+            show_default=False,
+        ),
+    ] = None,
     loader: Annotated[str | None, typer.Option(help="runner or companion.", show_default=False)] = None,
     include: Annotated[
         list[Path] | None, typer.Option(help="A directory of headers (repeatable).", show_default=False)
@@ -85,6 +92,7 @@ def run(
         triggers=() if no_trigger else tuple(trigger) if trigger else None,
         programs=tuple(prog or ()),
         device=dev,
+        attach_to=attach_to,
         include_dirs=tuple(include or ()),
         cflags=tuple(cflag or ()),
         use_companion=_use_companion(loader),

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "iterators.h"
+#include "lirc.h"
 #include "libbpf_log.h"
 #include "message.h"
 #include "network.h"
@@ -20,7 +21,7 @@ static int attach_by_section(struct run *run, struct program *program)
 	const char *target = strchr(program->section, '/');
 
 	(void)run;
-	if (target)
+	if (target && !program->extends)
 		snprintf(program->target, sizeof(program->target), "%s", target + 1);
 	program->link = bpf_program__attach(program->bpf);
 	return program->link ? 0 : -errno;
@@ -56,6 +57,7 @@ static const struct rule {
 	{ BPF_PROG_TYPE_TRACING, NULL, false, attach_by_section, NULL },
 	{ BPF_PROG_TYPE_LSM, NULL, false, attach_by_section, NULL },
 	{ BPF_PROG_TYPE_EXT, NULL, false, attach_by_section, NULL },
+	{ BPF_PROG_TYPE_LIRC_MODE2, NULL, false, attach_lirc, NULL },
 	{ BPF_PROG_TYPE_PERF_EVENT, NULL, false, NULL, "perf_event programs are not supported yet" },
 	{ BPF_PROG_TYPE_SOCKET_FILTER, NULL, true, attach_socket_filter, NULL },
 	{ BPF_PROG_TYPE_SK_LOOKUP, NULL, true, attach_sk_lookup, NULL },
@@ -144,6 +146,14 @@ static void explain(struct program *program, int error)
 	libbpf_log_clear();
 }
 
+/* Only now: where one program counts another's verdicts, a third cannot replace it. */
+static void watch_verdicts(struct run *run)
+{
+	for (size_t i = 0; i < run->program_count; i++)
+		if (run->programs[i].state == PROGRAM_ATTACHED)
+			verdicts_watch(&run->programs[i]);
+}
+
 static void attach_program(struct run *run, struct program *program)
 {
 	const struct rule *rule = find_rule(program);
@@ -162,7 +172,6 @@ static void attach_program(struct run *run, struct program *program)
 		explain(program, error);
 	} else if (program->state == PROGRAM_PENDING) {
 		program->state = PROGRAM_ATTACHED;
-		verdicts_watch(program);
 	}
 }
 
@@ -257,6 +266,7 @@ int attach_programs(struct run *run)
 	for (size_t i = 0; i < run->program_count; i++)
 		if (run->programs[i].state == PROGRAM_PENDING)
 			attach_program(run, &run->programs[i]);
+	watch_verdicts(run);
 	if (!count_attached(run))
 		fail_absent(run);
 	for (size_t i = 0; i < run->program_count; i++)
@@ -267,6 +277,7 @@ int attach_programs(struct run *run)
 
 void detach_programs(struct run *run)
 {
+	lirc_detach();
 	network_detach();
 	sockets_detach();
 	for (size_t i = 0; i < run->program_count; i++) {

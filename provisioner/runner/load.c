@@ -9,9 +9,11 @@
 #include <linux/bpf.h>
 
 #include "events.h"
+#include "extensions.h"
 #include "libbpf_log.h"
 #include "message.h"
 #include "targets.h"
+#include "types.h"
 #include "verifier_log.h"
 
 void program_set(struct program *program, enum program_state state, const char *format, ...)
@@ -141,15 +143,21 @@ static void prepare_maps(struct run *run)
 	}
 }
 
-static int open_object(struct run *run)
+struct bpf_object *open_again(const struct run *run)
 {
 	/* A fixed name without a dot, so that what follows the dot of ".bss" and the like is the section. */
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "ebpf_dev");
 
-	run->object = bpf_object__open_file(run->options.object, &opts);
+	return bpf_object__open_file(run->options.object, &opts);
+}
+
+static int open_object(struct run *run)
+{
+	run->object = open_again(run);
 	if (!run->object)
 		return -errno;
 	prepare_programs(run);
+	extensions_defer(run);
 	prepare_maps(run);
 	return 0;
 }
@@ -258,14 +266,14 @@ static int try_loading(struct run *run)
 {
 	int error = bpf_object__load(run->object);
 
-	while (error && skip_absent_targets(run)) {
+	while (error && skip_absent_targets(run) + skip_unknown_types(run)) {
 		libbpf_log_clear();
 		bpf_object__close(run->object);
 		error = open_object(run);
 		if (!error)
 			error = bpf_object__load(run->object);
 	}
-	return error;
+	return error ? error : extensions_load(run);
 }
 
 int load_object(struct run *run)
@@ -297,6 +305,7 @@ void unload_object(struct run *run)
 	for (size_t i = 0; i < run->program_count; i++)
 		free(run->programs[i].log);
 	free(run->programs);
+	bpf_object__close(run->extensions);
 	bpf_object__close(run->object);
 	run->programs = NULL;
 	run->program_count = 0;

@@ -40,13 +40,14 @@ static const char USAGE[] =
 	"  --no-stdin      do not watch stdin\n"
 	"  --trace         read bpf_printk even when no program seems to call it\n"
 	"  --dev IFACE     attach network programs there, not to a veth pair of our own\n"
+	"  --attach-to PROG  the loaded program that freplace, fentry or fexit programs extend, by name or id\n"
 	"  --prog NAME     only this program (repeatable)\n"
 	"  --trigger CMD   shell command to run once all is attached (repeatable); with the veth pair on its peer side\n"
 	"  --log-dir DIR   where to write whole verifier logs\n"
 	"  --verbose       libbpf's own log to stderr\n";
 
 enum { OPT_OBJECT = 256, OPT_FOR, OPT_NO_STDIN, OPT_TRACE, OPT_DEV, OPT_PROG, OPT_TRIGGER, OPT_LOG_DIR, OPT_VERBOSE,
-       OPT_COMPANION };
+       OPT_COMPANION, OPT_ATTACH_TO };
 
 static const struct option OPTIONS[] = {
 	{ "object", required_argument, NULL, OPT_OBJECT },
@@ -55,6 +56,7 @@ static const struct option OPTIONS[] = {
 	{ "no-stdin", no_argument, NULL, OPT_NO_STDIN },
 	{ "trace", no_argument, NULL, OPT_TRACE },
 	{ "dev", required_argument, NULL, OPT_DEV },
+	{ "attach-to", required_argument, NULL, OPT_ATTACH_TO },
 	{ "prog", required_argument, NULL, OPT_PROG },
 	{ "trigger", required_argument, NULL, OPT_TRIGGER },
 	{ "log-dir", required_argument, NULL, OPT_LOG_DIR },
@@ -99,6 +101,9 @@ static void take_option(struct options *options, int option)
 		break;
 	case OPT_DEV:
 		options->device = optarg;
+		break;
+	case OPT_ATTACH_TO:
+		options->attach_to = optarg;
 		break;
 	case OPT_PROG:
 		options->programs[options->program_count++] = optarg;

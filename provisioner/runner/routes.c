@@ -89,7 +89,8 @@ static void make_local(struct route_message *message)
 	message->route.rtm_scope = RT_SCOPE_HOST;
 }
 
-static void add_program(struct route_message *message, int type, int fd_type, int name_type, const struct program *program)
+static void add_program(struct route_message *message, int type, int fd_type, int name_type,
+			const struct program *program)
 {
 	struct rtattr *nest = open_nest(message, type);
 	int fd = bpf_program__fd(program->bpf);

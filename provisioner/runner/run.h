@@ -23,6 +23,7 @@ struct options {
 	bool use_stdin;		/* the end of stdin asks us to stop */
 	bool verbose;		/* libbpf's own debug lines to stderr */
 	const char *device;	/* NULL: the testbed's */
+	const char *attach_to;	/* the program that freplace and the like extend, by name or id; or NULL */
 	const char *log_dir;
 	const char **programs;	/* only these; none given: all */
 	size_t program_count;
@@ -39,6 +40,8 @@ struct program {
 	enum bpf_prog_type type;	/* as loaded */
 	enum program_state state;
 	bool absent;		/* its target is not in this kernel: the others may do without it */
+	bool extends;		/* its target is another BPF program */
+	int target_fd;		/* that program, while loading */
 	char target[160];
 	char reason[320];
 	char *log;		/* the verifier's words when it refused the program */
@@ -51,6 +54,7 @@ struct program {
 struct run {
 	struct options options;
 	struct bpf_object *object;
+	struct bpf_object *extensions;	/* a second copy, for programs that extend those of the first */
 	struct program *programs;
 	size_t program_count;
 	struct testbed *testbed;	/* NULL when no program needs one */

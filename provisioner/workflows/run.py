@@ -46,6 +46,7 @@ class RunRequest:
     triggers: tuple[str, ...] | None = None
     programs: tuple[str, ...] = ()
     device: str | None = None
+    attach_to: str | None = None
     include_dirs: tuple[Path, ...] = ()
     cflags: tuple[str, ...] = ()
     use_companion: bool | None = None
@@ -181,6 +182,7 @@ class _Run:
             arguments=request.arguments,
             seconds=request.seconds,
             device=request.device,
+            attach_to=request.attach_to,
             programs=request.programs,
             triggers=self._triggers(),
             log_dir=plan.directory,

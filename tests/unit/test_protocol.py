@@ -31,12 +31,13 @@ def test_argv_of_every_option() -> None:
         seconds=2.5,
         trace=True,
         device="eth1",
+        attach_to="pass",
         programs=["a", "b"],
         triggers=["ls /; true"],
         log_dir="/tmp/log",
     )
     assert options.argv("runner")[3:] == (
-        ["--for", "2.5", "--trace", "--dev", "eth1", "--log-dir", "/tmp/log"]
+        ["--for", "2.5", "--trace", "--dev", "eth1", "--attach-to", "pass", "--log-dir", "/tmp/log"]
         + ["--prog", "a", "--prog", "b", "--trigger", "ls /; true"]
     )
 

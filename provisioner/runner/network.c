@@ -29,25 +29,31 @@ static bool xdp_taken(const struct run *run)
 {
 	for (size_t i = 0; i < run->program_count; i++)
 		if (run->programs[i].type == BPF_PROG_TYPE_XDP && run->programs[i].state == PROGRAM_ATTACHED &&
-		    (run->programs[i].link || run->programs[i].link_fd >= 0))
+		    run->programs[i].link_fd >= 0)
 			return true;
 	return false;
 }
 
-static int attach_generic_xdp(struct run *run, struct program *program)
+/* Not by libbpf's function: with a type that is only inferred from the section it asks for the wrong hook. */
+static int link_xdp(const struct run *run, struct program *program, __u32 flags)
 {
-	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = XDP_FLAGS_SKB_MODE);
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = flags);
 
 	program->link_fd = bpf_link_create(bpf_program__fd(program->bpf), run->device_index, BPF_XDP, &opts);
-	if (program->link_fd < 0)
-		return program->link_fd;
-	message_log("note", "%s: the driver of %s does not take it, attached in generic mode", program->name,
-		    device_name(run));
-	return 0;
+	return program->link_fd < 0 ? program->link_fd : 0;
+}
+
+static bool runs_generic(const struct run *run)
+{
+	LIBBPF_OPTS(bpf_xdp_query_opts, opts);
+
+	return !bpf_xdp_query(run->device_index, 0, &opts) && opts.attach_mode == XDP_ATTACHED_SKB;
 }
 
 int attach_xdp(struct run *run, struct program *program)
 {
+	int error;
+
 	snprintf(program->target, sizeof(program->target), "%s", device_name(run));
 	if (xdp_taken(run)) {
 		program_set(program, PROGRAM_SKIPPED,
@@ -56,8 +62,13 @@ int attach_xdp(struct run *run, struct program *program)
 		return 0;
 	}
 	redirect_fill_maps(run);
-	program->link = bpf_program__attach_xdp(program->bpf, run->device_index);
-	return program->link ? 0 : attach_generic_xdp(run, program);
+	error = link_xdp(run, program, 0);
+	if (error)
+		error = link_xdp(run, program, XDP_FLAGS_SKB_MODE);
+	if (!error && runs_generic(run))
+		message_log("note", "%s: the driver of %s does not take it, attached in generic mode", program->name,
+			    device_name(run));
+	return error;
 }
 
 static bool names_egress(const struct program *program)
@@ -89,6 +100,7 @@ int attach_tcx(struct run *run, struct program *program)
 int attach_netkit(struct run *run, struct program *program)
 {
 	bool peer = section_under(program->section, "netkit/peer");
+	int error;
 
 	snprintf(program->target, sizeof(program->target), "%s %s", device_name(run), peer ? "peer" : "primary");
 	if (run->testbed && !testbed_is_netkit(run->testbed)) {
@@ -97,7 +109,11 @@ int attach_netkit(struct run *run, struct program *program)
 			    "iproute2 6.7");
 		return 0;
 	}
-	return attach_hook(run, program, peer ? BPF_NETKIT_PEER : BPF_NETKIT_PRIMARY);
+	error = attach_hook(run, program, peer ? BPF_NETKIT_PEER : BPF_NETKIT_PRIMARY);
+	if (error)
+		program_set(program, PROGRAM_FAILED, "%s does not take it (%s): is it the primary device of a netkit pair?",
+			    device_name(run), strerror(-error));
+	return 0;
 }
 #else
 int attach_tcx(struct run *run, struct program *program)

@@ -50,6 +50,7 @@ def test_xdp_redirects_through_maps_filled_by_the_runner(instance: Cli) -> None:
 def test_the_other_xdp_program_by_name(instance: Cli) -> None:
     seen = found(instance, "net_xdp", "--prog", "second")
     assert seen.verdicts("second") == {"XDP_DROP"}
+    assert seen.report["warnings"] == []  # native, though libbpf does not know its section
 
 
 def test_tc_and_tcx_keep_the_order_of_the_file(instance: Cli) -> None:
@@ -89,7 +90,7 @@ def test_sockmap_programs_find_sockets_in_their_map(instance: Cli) -> None:
     assert seen.report["ok"], seen.report
     assert seen.programs["parses"]["run_count"] > 0
     assert seen.verdicts("hands_over") == {"SK_PASS"}
-    assert seen.verdicts("sends") == {"SK_DROP"}  # nobody put a socket under that key
+    assert seen.verdicts("sends") == {"SK_PASS"}  # the key 0 has a socket
     assert [program["target"] for program in seen.report["programs"]] == ["receiving", "receiving", "sending"]
 
 

@@ -1,6 +1,6 @@
 /*
- * A place for network programs: two unnamed network namespaces joined by a veth (or netkit) pair. We move into the first
- * ourselves, a child lives in the second and sends traffic. As nothing has a name, everything vanishes with the
+ * A place for network programs: two unnamed network namespaces joined by a veth (or netkit) pair. We move into the
+ * first ourselves, a child lives in the second and sends traffic. As nothing has a name, everything vanishes with the
  * processes, however they end.
  *
  *   ours (programs attach here)   ebpf0  192.0.2.1/24  2001:db8::1/64   answers ping, UDP and HTTP
@@ -12,6 +12,10 @@
 #ifndef RUNNER_TESTBED_H
 #define RUNNER_TESTBED_H
 
+#include <stdbool.h>
+
+#include "services.h"
+
 #define TESTBED_DEVICE "ebpf0"
 #define TESTBED_PEER_DEVICE "ebpf1"
 #define TESTBED_IPV4 "192.0.2.1"
@@ -22,10 +26,6 @@
 #define TESTBED_PEER_MAC "00:00:5e:00:53:02"
 #define TESTBED_SEGMENT "2001:db8:1::1"
 #define TESTBED_SEGMENT_NETWORK "2001:db8:1::" /* /64 */
-
-#include <stdbool.h>
-
-#include "services.h"
 
 struct testbed;
 

@@ -72,7 +72,7 @@ void extensions_defer(struct run *run)
 }
 
 /* Whether a loaded program consists of, among others, the function; its own name is in *first, if wanted. */
-static bool has_function(int program_fd, const char *function, char *first, size_t size)
+static bool holds_function(int program_fd, const char *function, char *first, size_t size)
 {
 	struct bpf_func_info functions[256] = {};
 	struct bpf_prog_info info = { .nr_func_info = COUNT(functions), .func_info_rec_size = sizeof(functions[0]),
@@ -129,7 +129,7 @@ static int find_target(const struct run *run, const char *function)
 								  find_loaded(run->options.attach_to);
 	}
 	bpf_object__for_each_program(program, run->object)
-		if (bpf_program__fd(program) >= 0 && has_function(bpf_program__fd(program), function, NULL, 0))
+		if (bpf_program__fd(program) >= 0 && holds_function(bpf_program__fd(program), function, NULL, 0))
 			return dup(bpf_program__fd(program));
 	return -ENOENT;
 }
@@ -150,7 +150,7 @@ static int aim(struct program *program, int target_fd)
 {
 	const char *function = function_named(program);
 	char own[128] = "";
-	bool has = has_function(target_fd, function, own, sizeof(own));
+	bool has = holds_function(target_fd, function, own, sizeof(own));
 
 	snprintf(program->target, sizeof(program->target), "%s%s%s", has ? function : own,
 		 has && strcmp(function, own) ? " of " : "", has && strcmp(function, own) ? own : "");

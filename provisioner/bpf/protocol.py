@@ -32,6 +32,7 @@ class RunnerOptions:
     trace: bool = False
     device: str | None = None
     cgroup: str | None = None
+    attach_to: str | None = None
     programs: Sequence[str] = ()
     triggers: Sequence[str] = ()
     log_dir: str | None = None
@@ -56,6 +57,8 @@ class RunnerOptions:
             words += ["--dev", self.device]
         if self.cgroup is not None:
             words += ["--cgroup", self.cgroup]
+        if self.attach_to is not None:
+            words += ["--attach-to", self.attach_to]
         if self.log_dir is not None:
             words += ["--log-dir", self.log_dir]
         if self.passive:

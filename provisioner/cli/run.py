@@ -74,6 +74,13 @@ def run(
     cgroup: Annotated[
         str | None, typer.Option(help="Attach cgroup programs to this cgroup of the guest.", show_default=False)
     ] = None,
+    attach_to: Annotated[
+        str | None,
+        typer.Option(
+            help="The loaded program that freplace, fentry or fexit programs extend: name or id.",
+            show_default=False,
+        ),
+    ] = None,
     bin: Annotated[
         str | None,
         typer.Option(help="The executable or library for uprobes and USDT; also PATH:SYMBOL.", show_default=False),
@@ -116,6 +123,7 @@ def run(
         cgroup=cgroup,
         bin=bin,
         pid=pid,
+        attach_to=attach_to,
         include_dirs=tuple(include or ()),
         cflags=tuple(cflag or ()),
         use_companion=_use_companion(loader),

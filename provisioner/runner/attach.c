@@ -8,11 +8,16 @@
 #include "cgroups.h"
 #include "hooks.h"
 #include "iterators.h"
+#include "lirc.h"
 #include "libbpf_log.h"
 #include "lsm.h"
 #include "message.h"
 #include "network.h"
+#include "redirect.h"
+#include "routes.h"
 #include "sampling.h"
+#include "sockets.h"
+#include "sockmap.h"
 #include "struct_ops.h"
 #include "syscalls.h"
 #include "uprobes.h"
@@ -23,7 +28,7 @@ static int attach_by_section(struct run *run, struct program *program)
 	const char *target = strchr(program->section, '/');
 
 	(void)run;
-	if (target)
+	if (target && !program->extends)
 		snprintf(program->target, sizeof(program->target), "%s", target + 1);
 	program->link = bpf_program__attach(program->bpf);
 	return program->link ? 0 : -errno;
@@ -40,12 +45,15 @@ static const struct rule {
 	int (*attach)(struct run *run, struct program *program); /* 0 or a negative errno */
 	const char *reason;
 } RULES[] = {
-	{ BPF_PROG_TYPE_XDP, "xdp/devmap", false, NULL, "it runs from an entry of a DEVMAP, not by itself" },
-	{ BPF_PROG_TYPE_XDP, "xdp.frags/devmap", false, NULL, "it runs from an entry of a DEVMAP, not by itself" },
-	{ BPF_PROG_TYPE_XDP, "xdp/cpumap", false, NULL, "it runs from an entry of a CPUMAP, not by itself" },
-	{ BPF_PROG_TYPE_XDP, "xdp.frags/cpumap", false, NULL, "it runs from an entry of a CPUMAP, not by itself" },
+	{ BPF_PROG_TYPE_XDP, "xdp/devmap", true, attach_devmap, NULL },
+	{ BPF_PROG_TYPE_XDP, "xdp.frags/devmap", true, attach_devmap, NULL },
+	{ BPF_PROG_TYPE_XDP, "xdp/cpumap", true, attach_cpumap, NULL },
+	{ BPF_PROG_TYPE_XDP, "xdp.frags/cpumap", true, attach_cpumap, NULL },
 	{ BPF_PROG_TYPE_XDP, NULL, true, attach_xdp, NULL },
-	{ BPF_PROG_TYPE_SCHED_CLS, "netkit", false, NULL, "netkit programs are not supported yet" },
+#if HAVE_LIBBPF(1, 3)
+	{ BPF_PROG_TYPE_SCHED_CLS, "netkit", true, attach_netkit, NULL },
+	{ BPF_PROG_TYPE_NETFILTER, NULL, true, attach_netfilter, NULL },
+#endif
 	{ BPF_PROG_TYPE_SCHED_CLS, "tcx", true, attach_tcx, NULL },
 	{ BPF_PROG_TYPE_SCHED_CLS, NULL, true, attach_tc, NULL },
 	{ BPF_PROG_TYPE_LSM, "lsm_cgroup", false, attach_lsm_cgroup, NULL },
@@ -72,8 +80,18 @@ static const struct rule {
 	{ BPF_PROG_TYPE_TRACING, "iter", false, attach_iterator, NULL },
 	{ BPF_PROG_TYPE_TRACING, NULL, false, attach_by_section, NULL },
 	{ BPF_PROG_TYPE_EXT, NULL, false, attach_by_section, NULL },
+	{ BPF_PROG_TYPE_LIRC_MODE2, NULL, false, attach_lirc, NULL },
 	{ BPF_PROG_TYPE_PERF_EVENT, NULL, false, attach_perf_event, NULL },
-	{ BPF_PROG_TYPE_SOCKET_FILTER, NULL, false, NULL, "socket filters are not supported yet" },
+	{ BPF_PROG_TYPE_SOCKET_FILTER, NULL, true, attach_socket_filter, NULL },
+	{ BPF_PROG_TYPE_SK_LOOKUP, NULL, true, attach_sk_lookup, NULL },
+	{ BPF_PROG_TYPE_FLOW_DISSECTOR, NULL, true, attach_flow_dissector, NULL },
+	{ BPF_PROG_TYPE_SK_REUSEPORT, NULL, true, attach_sk_reuseport, NULL },
+	{ BPF_PROG_TYPE_LWT_IN, NULL, true, attach_lwt, NULL },
+	{ BPF_PROG_TYPE_LWT_OUT, NULL, true, attach_lwt, NULL },
+	{ BPF_PROG_TYPE_LWT_XMIT, NULL, true, attach_lwt, NULL },
+	{ BPF_PROG_TYPE_LWT_SEG6LOCAL, NULL, true, attach_lwt, NULL },
+	{ BPF_PROG_TYPE_SK_SKB, NULL, false, attach_sockmap, NULL },
+	{ BPF_PROG_TYPE_SK_MSG, NULL, false, attach_sockmap, NULL },
 	{ BPF_PROG_TYPE_STRUCT_OPS, NULL, false, attach_struct_ops, NULL },
 	{ BPF_PROG_TYPE_SYSCALL, NULL, false, attach_syscall, NULL },
 };
@@ -95,6 +113,14 @@ bool needs_device(const struct run *run)
 		if (run->programs[i].state == PROGRAM_PENDING && find_rule(&run->programs[i])->needs_device)
 			return true;
 	return struct_ops_need_device(run);
+}
+
+bool wants_netkit(const struct run *run)
+{
+	for (size_t i = 0; i < run->program_count; i++)
+		if (run->programs[i].state == PROGRAM_PENDING && section_under(run->programs[i].section, "netkit"))
+			return true;
+	return false;
 }
 
 static const char *target_kind(const struct program *program)
@@ -140,6 +166,14 @@ static void explain(struct program *program, int error)
 	libbpf_log_clear();
 }
 
+/* Only now: where one program counts another's verdicts, a third cannot replace it. */
+static void watch_verdicts(struct run *run)
+{
+	for (size_t i = 0; i < run->program_count; i++)
+		if (run->programs[i].state == PROGRAM_ATTACHED)
+			verdicts_watch(&run->programs[i]);
+}
+
 static void attach_program(struct run *run, struct program *program)
 {
 	const struct rule *rule = find_rule(program);
@@ -158,7 +192,6 @@ static void attach_program(struct run *run, struct program *program)
 		explain(program, error);
 	} else if (program->state == PROGRAM_PENDING) {
 		program->state = PROGRAM_ATTACHED;
-		verdicts_watch(program);
 	}
 }
 
@@ -262,6 +295,7 @@ int attach_programs(struct run *run)
 
 	attach_pending(run, false);
 	error = struct_ops_attach_bare(run);
+	watch_verdicts(run);
 	attach_pending(run, true); /* from then on bpf() may be denied to us */
 	if (!count_attached(run))
 		fail_absent(run);
@@ -273,9 +307,11 @@ int attach_programs(struct run *run)
 
 void detach_programs(struct run *run)
 {
+	lirc_detach();
 	network_detach();
 	sampling_detach();
 	struct_ops_detach();
+	sockets_detach();
 	for (size_t i = 0; i < run->program_count; i++) {
 		struct program *program = &run->programs[i];
 

@@ -11,6 +11,7 @@
 #include "dialect.h"
 #include "elf_image.h"
 #include "events.h"
+#include "extensions.h"
 #include "libbpf_log.h"
 #include "map_defaults.h"
 #include "message.h"
@@ -18,6 +19,7 @@
 #include "struct_ops.h"
 #include "targets.h"
 #include "twins.h"
+#include "types.h"
 #include "verifier_log.h"
 
 void program_set(struct program *program, enum program_state state, const char *format, ...)
@@ -169,18 +171,24 @@ static int report_open_failure(const struct options *options, int error)
 	return EXIT_LOAD;
 }
 
-/* Both when the object is opened for the first time and when it is opened again for another try. */
-static int open_object(struct run *run)
+struct bpf_object *open_image(void)
 {
 	/* A fixed name without a dot, so that what follows the dot of ".bss" and the like is the section. */
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "ebpf_dev");
 
+	return bpf_object__open_mem(object_image.data, object_image.size, &opts);
+}
+
+/* Both when the object is opened for the first time and when it is opened again for another try. */
+static int open_object(struct run *run)
+{
 	libbpf_log_clear();
 	bpf_object__close(run->object);
-	run->object = bpf_object__open_mem(object_image.data, object_image.size, &opts);
+	run->object = open_image();
 	if (!run->object)
 		return report_open_failure(&run->options, -errno);
 	prepare_programs(run);
+	extensions_defer(run);
 	prepare_maps(run);
 	return params_set_variables(run);
 }
@@ -261,14 +269,17 @@ static int check_choices(const struct run *run)
 static void choose_twins(struct run *run)
 {
 	twins_leave_out(run, &object_image);
-	for (size_t i = 0; i < run->program_count; i++)
-		bpf_program__set_autoload(run->programs[i].bpf, run->programs[i].state == PROGRAM_PENDING);
+	for (size_t i = 0; i < run->program_count; i++) {
+		struct program *program = &run->programs[i];
+
+		bpf_program__set_autoload(program->bpf, program->state == PROGRAM_PENDING && !program->extends);
+	}
 }
 
 /* What this kernel does not have is left off, and what was left out for its sake is taken back. */
 static bool find_another_way(struct run *run)
 {
-	size_t changes = skip_absent_targets(run);
+	size_t changes = skip_absent_targets(run) + skip_unknown_types(run);
 
 	return changes + twins_take_back(run) > 0;
 }
@@ -289,6 +300,8 @@ static int try_loading(struct run *run)
 		choose_twins(run);
 		error = bpf_object__load(run->object);
 	}
+	if (!error)
+		error = extensions_load(run);
 	if (!error)
 		return EXIT_OK;
 	status = report_load_failure(run, error);
@@ -331,6 +344,7 @@ void unload_object(struct run *run)
 {
 	free_logs(run);
 	free(run->programs);
+	bpf_object__close(run->extensions);
 	bpf_object__close(run->object);
 	elf_image_free(&object_image);
 	run->programs = NULL;

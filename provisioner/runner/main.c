@@ -33,6 +33,7 @@
 #include "message.h"
 #include "run.h"
 #include "sampling.h"
+#include "sockmap.h"
 #include "struct_ops.h"
 #include "syscalls.h"
 #include "testbed.h"
@@ -49,6 +50,7 @@ static const char USAGE[] =
 	"  --trace         read bpf_printk even when no program seems to call it\n"
 	"  --dev IFACE     attach network programs there, not to a veth pair of our own\n"
 	"  --cgroup PATH   attach cgroup programs there, not to a cgroup of our own\n"
+	"  --attach-to PROG  the loaded program that freplace, fentry or fexit programs extend, by name or id\n"
 	"  --prog NAME     only this program (repeatable)\n"
 	"  --trigger CMD   shell command to run once all is attached (repeatable); with the veth pair on its peer side\n"
 	"  --passive       neither activity in the system nor traffic to provoke the programs; --trigger replaces the former\n"
@@ -62,7 +64,8 @@ static const char USAGE[] =
 	"  --verbose       libbpf's own log to stderr\n";
 
 enum { OPT_OBJECT = 256, OPT_FOR, OPT_NO_STDIN, OPT_TRACE, OPT_DEV, OPT_PROG, OPT_TRIGGER, OPT_LOG_DIR, OPT_VERBOSE,
-       OPT_COMPANION, OPT_CGROUP, OPT_PASSIVE, OPT_BIN, OPT_OWN_BINARY, OPT_PID, OPT_SET, OPT_MAP, OPT_LICENSE };
+       OPT_COMPANION, OPT_CGROUP, OPT_ATTACH_TO, OPT_PASSIVE, OPT_BIN, OPT_OWN_BINARY, OPT_PID, OPT_SET, OPT_MAP,
+       OPT_LICENSE };
 
 static const struct option OPTIONS[] = {
 	{ "object", required_argument, NULL, OPT_OBJECT },
@@ -72,6 +75,7 @@ static const struct option OPTIONS[] = {
 	{ "trace", no_argument, NULL, OPT_TRACE },
 	{ "dev", required_argument, NULL, OPT_DEV },
 	{ "cgroup", required_argument, NULL, OPT_CGROUP },
+	{ "attach-to", required_argument, NULL, OPT_ATTACH_TO },
 	{ "prog", required_argument, NULL, OPT_PROG },
 	{ "trigger", required_argument, NULL, OPT_TRIGGER },
 	{ "passive", no_argument, NULL, OPT_PASSIVE },
@@ -145,6 +149,9 @@ static void take_option(struct options *options, int option, char **argv)
 		break;
 	case OPT_CGROUP:
 		options->cgroup = optarg;
+		break;
+	case OPT_ATTACH_TO:
+		options->attach_to = optarg;
 		break;
 	case OPT_PROG:
 		options->programs[options->program_count++] = optarg;
@@ -345,7 +352,7 @@ static int find_device(struct run *run)
 	if (!needs_device(run))
 		return EXIT_OK;
 	if (!run->options.device)
-		run->testbed = testbed_create();
+		run->testbed = testbed_create(wants_netkit(run));
 	else if (!if_nametoindex(run->options.device)) {
 		snprintf(brief, sizeof(brief), "there is no network device %s", run->options.device);
 		message_error(&(struct error_report){ .code = "attach-failed",
@@ -395,6 +402,8 @@ static void set_in_motion(struct run *run)
 		namespace = testbed_peer_namespace(run->testbed);
 	if (run->testbed && !run->options.passive)
 		testbed_start_traffic(run->testbed);
+	if (!run->options.passive)
+		sockmap_start_traffic(run);
 	triggers_start(run->options.triggers, run->options.trigger_count, namespace);
 	activity_start_for(run);
 }

@@ -24,6 +24,7 @@ struct options {
 	bool verbose;		/* libbpf's own debug lines to stderr */
 	const char *device;	/* NULL: the testbed's */
 	const char *cgroup;	/* NULL: one of our own, with a workload in it */
+	const char *attach_to;	/* the program that freplace and the like extend, by name or id; or NULL */
 	const char *log_dir;
 	const char *license;	/* instead of the object's own, or NULL */
 	const char **settings;	/* VARIABLE=VALUE */
@@ -52,6 +53,8 @@ struct program {
 	enum bpf_prog_type type;	/* as loaded */
 	enum program_state state;
 	bool absent;		/* its target is not in this kernel: the others may do without it */
+	bool extends;		/* its target is another BPF program */
+	int target_fd;		/* that program, while loading */
 	char target[160];
 	char reason[320];
 	struct program *twin;	/* on the same hook, for which this one was left out */
@@ -65,6 +68,7 @@ struct program {
 struct run {
 	struct options options;
 	struct bpf_object *object;
+	struct bpf_object *extensions;	/* a second copy, for programs that extend those of the first */
 	struct program *programs;
 	size_t program_count;
 	struct testbed *testbed;	/* NULL when no program needs one */

@@ -141,7 +141,7 @@ size_t skip_absent_targets(struct run *run)
 	size_t skipped = 0;
 
 	for (size_t i = 0; kernel.vmlinux && i < run->program_count; i++)
-		if (run->programs[i].state == PROGRAM_PENDING)
+		if (run->programs[i].state == PROGRAM_PENDING && !run->programs[i].extends)
 			skipped += skip_if_absent(&kernel, &run->programs[i]);
 	free_kernel_btf(&kernel);
 	return skipped;

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
 double seconds_now(void); /* monotonic */
 
 /* How long to go on reading what was sent before the programs were detached, should it never end. */
@@ -14,6 +16,9 @@ double seconds_now(void); /* monotonic */
 /* Both return a negative errno on failure. */
 int write_file(const char *path, const char *text);
 int write_all(int fd, const void *data, size_t size);
+
+/* Sending and receiving (and connecting) give up soon: a program may have made the other side silent. */
+void set_socket_deadline(int fd);
 
 /* Gathers text, for details of an error; holds "" at the start once something asked for it. */
 struct text {

@@ -54,6 +54,7 @@ class RunRequest:
     cgroup: str | None = None
     bin: str | None = None
     pid: int | None = None
+    attach_to: str | None = None
     include_dirs: tuple[Path, ...] = ()
     cflags: tuple[str, ...] = ()
     use_companion: bool | None = None
@@ -202,6 +203,7 @@ class _Run:
             bin=request.bin,
             own_binary=plan.companion if request.use_companion is False else None,
             pid=request.pid,
+            attach_to=request.attach_to,
             programs=request.programs,
             triggers=self._triggers(),
             log_dir=plan.directory,

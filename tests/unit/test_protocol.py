@@ -34,6 +34,7 @@ def test_argv_of_every_option() -> None:
         trace=True,
         device="eth1",
         cgroup="/sys/fs/cgroup/mine",
+        attach_to="pass",
         programs=["a", "b"],
         triggers=["ls /; true"],
         log_dir="/tmp/log",
@@ -46,8 +47,9 @@ def test_argv_of_every_option() -> None:
         license="GPL",
     )
     assert options.argv("runner")[3:] == (
-        ["--for", "2.5", "--trace", "--dev", "eth1", "--cgroup", "/sys/fs/cgroup/mine", "--log-dir", "/tmp/log"]
-        + ["--passive", "--bin", "/bin/bash:readline", "--own-binary", "/tmp/x", "--pid", "7"]
+        ["--for", "2.5", "--trace", "--dev", "eth1", "--cgroup", "/sys/fs/cgroup/mine", "--attach-to", "pass"]
+        + ["--log-dir", "/tmp/log", "--passive", "--bin", "/bin/bash:readline", "--own-binary", "/tmp/x"]
+        + ["--pid", "7"]
         + ["--prog", "a", "--prog", "b", "--trigger", "ls /; true"]
         + ["--set", "my_pid=7", "--map", "rules", "1={2,3}", "--license", "GPL"]
     )

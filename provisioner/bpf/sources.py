@@ -77,7 +77,7 @@ def find_sources(
 
     ``use_companion`` False leaves the companion out; None takes only x.c beside x.bpf.c, as user space called
     otherwise (x_user.c beside x_kern.c) mostly ends at once without arguments. Raises UsageError
-    ("no-such-file", "not-a-program", "several-programs", "no-such-directory").
+    ("no-such-file", "not-a-program", "several-programs", "no-such-directory", "no-companion").
     """
     if program.is_dir():
         program = _program_in(program)
@@ -96,6 +96,12 @@ def _collect(program: Path, given: tuple[Path, ...], arch: str, use_companion: b
     search = HeaderSearch(arch, repository, (*given, *flags.include_dirs))
     files = search.closure([program])
     companion = None if use_companion is False else _find_companion(program, wanted=bool(use_companion))
+    if use_companion and not companion:
+        raise UsageError(
+            f"{program.name} has no companion beside it",
+            code="no-companion",
+            hint=f"Its user space would be called {program_stem(program.name)}.c; --loader runner does without.",
+        )
     helpers: list[Path] = []
     if companion:
         helpers, companion_files = _with_helpers(companion, search)

@@ -185,11 +185,16 @@ class _Run:
         if "vmlinux" not in there:
             with self.reporter.step("Generating vmlinux.h from the guest's BTF"):
                 ensure_vmlinux(guest, HOME, self.instance.record.arch)
-        if "build" in there:
-            return runner, plan.companion if "companion" in there else None
+        if "build" in there and ("companion" in there or not self.request.use_companion):
+            return runner, self._built_companion(plan, "companion" in there)
         self._timed("sync", lambda: _send(guest, plan))
         with self.reporter.step(f"Compiling {sources.program.name}"):
             return runner, self._timed("build", lambda: self._build(guest, sources, plan))
+
+    def _built_companion(self, plan: BuildPlan, there: bool) -> str | None:
+        if plan.companion and not there:
+            self._warn("the program is run without its companion, which did not build before")
+        return plan.companion if there else None
 
     def _timed(self, stage: str, action: Callable[[], T]) -> T:
         start, ok = time.monotonic(), False

@@ -136,6 +136,10 @@ def test_user_space_that_takes_arguments_is_a_companion_on_request(tmp_path: Pat
     write(tmp_path, xdp_kern_dot_c="int x;", xdp_user_dot_c="int main(void) { }")
     assert find_sources(tmp_path / "xdp_kern.c").companion is None
     assert find_sources(tmp_path / "xdp_kern.c", use_companion=True).companion == Path("xdp_user.c")
+    (tmp_path / "xdp_user.c").unlink()
+    with pytest.raises(UsageError) as caught:
+        find_sources(tmp_path / "xdp_kern.c", use_companion=True)
+    assert caught.value.code == "no-companion"
 
 
 def test_an_include_directory_that_is_not_there(tmp_path: Path) -> None:

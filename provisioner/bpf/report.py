@@ -39,6 +39,7 @@ class ReportBuilder:
         self._maps: list[dict[str, Any]] = []
         self._iterators: list[dict[str, Any]] = []
         self._warnings: list[str] = []
+        self._notes: list[str] = []
         self._error: dict[str, Any] | None = None
         self._failed = False
 
@@ -58,6 +59,14 @@ class ReportBuilder:
             line=getattr(error, "line", None),
             **_without_none(explanation=getattr(error, "explanation", None)),
         )
+
+    def add_warning(self, text: str) -> None:
+        """Something of the host side that the user should know and that stopped nothing."""
+        self._warnings.append(text)
+
+    def add_note(self, text: str) -> None:
+        """What the host side did on its own account, such as taking headers from somewhere."""
+        self._notes.append(text)
 
     def add(self, message: protocol.Message) -> None:
         """Take in one message of the runner; kinds that the report does not show are ignored."""
@@ -94,7 +103,7 @@ class ReportBuilder:
             "warnings": list(self._warnings),
             "error": self._error,
         }
-        return {**report, "notes": find_notes(report)}
+        return {**report, "notes": [*self._notes, *find_notes(report)]}
 
     @property
     def ok(self) -> bool:

@@ -36,7 +36,12 @@ def _complete_target(incomplete: str) -> list[str]:
 
 
 def run(
-    file: Annotated[str, typer.Argument(help="A C file or an example's name.", autocompletion=_complete_target)],
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="A C file, its directory or object, or an example's name.", autocompletion=_complete_target
+        ),
+    ],
     arguments: Annotated[list[str] | None, typer.Argument(help="For the companion program, behind `--`.")] = None,
     instance: InstanceOption = DEFAULT,
     seconds: Annotated[

@@ -6,8 +6,8 @@
  *   stage     name: load|attach|run, ok, seconds           when the stage has ended
  *   program   name, section, program_type, state: attached|skipped|failed, target?, reason?
  *             after the attach stage, one for each program of the object; after the run again for those attached, then
- *             with run_count, run_time_ns and for network types verdicts?: {"XDP_PASS": 37}; the later one replaces
- *             the earlier
+ *             with run_count, run_time_ns and for network and cgroup types verdicts?: {"XDP_PASS": 37}; the later one
+ *             replaces the earlier
  *   testbed   device, addresses: [..], peer_addresses: [..]  the veth pair, when one was made
  *   printk    text, comm?, pid?, cpu?, time?                 one line of bpf_printk; time is seconds since boot
  *   event     map, struct?, fields? or hex, shown?, guessed?, rest?  one record of a ring or perf buffer. fields is

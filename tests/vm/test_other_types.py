@@ -52,6 +52,7 @@ def test_a_cgroup_that_denies_everything_locks_nobody_out(instance: Cli) -> None
     report = run(instance, "cgroup_deny", seconds=10)
     assert report["ok"], report
     assert {"denied a sysctl", "denied a connection"} <= set(report["output"]["printk"])
+    assert [set(program["verdicts"]) for program in report["programs"]] == [{"denied"}] * 4
 
 
 def test_connections_fill_a_sockhash(instance: Cli) -> None:

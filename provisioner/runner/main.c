@@ -54,7 +54,7 @@ static const char USAGE[] =
 	"  --passive       neither activity in the system nor traffic to provoke the programs; --trigger replaces the former\n"
 	"  --bin PATH      the executable or library for probes of user space; also PATH:SYMBOL, PATH:PROVIDER:NAME\n"
 	"  --own-binary PATH  the program's own executable, which its probes may mean\n"
-	"  --pid PID       probe user space of this process only\n"
+	"  --pid PID       probe user space of this process only, and sample no other\n"
 	"  --set VAR=VALUE set a global variable before the load (repeatable)\n"
 	"  --map NAME KEY=VALUE  put an entry into a map before attaching (repeatable)\n"
 	"  --license TEXT  the license of the object, instead of its own\n"

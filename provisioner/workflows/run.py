@@ -172,10 +172,10 @@ class _Run:
             self.builder.add_note(note)
         for warning in sources.warnings:
             self._warn(warning)
-        if not sources.is_object and not has_license(sources.text):
+        if not (sources.is_object or self.request.license or has_license(sources.text)):
             self._warn(
                 f"{sources.program.name} has no license, so the kernel refuses it helpers that only GPL code may "
-                'call; add: char LICENSE[] SEC("license") = "GPL";'
+                'call; add: char LICENSE[] SEC("license") = "GPL"; or run it with --license GPL'
             )
 
     def _warn(self, text: str) -> None:

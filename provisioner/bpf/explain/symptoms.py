@@ -239,7 +239,7 @@ SYMPTOMS = (
         "too-many-arguments",
         "compile",
         r"too many args to|defined with too many args|stack arguments are not supported"
-        r"|too many arguments, bpf only",
+        r"|GlobalAddress.* too many arguments",
         "A BPF function takes at most five arguments.",
         "Put some into a struct and pass its address, or mark the function static __always_inline.",
     ),

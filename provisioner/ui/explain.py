@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from provisioner.ui.screen import Screen, safe
+from provisioner.ui.screen import Screen, clipped, safe
 
 _LABELS = (("Rule", "rule"), ("Here", "range"))
 _WIDTH = 6
@@ -35,8 +35,7 @@ def show_explanation(screen: Screen, explanation: Mapping[str, Any]) -> None:
     if explanation["file"]:
         screen.line("  ", (safe(f"{explanation['file']}:{explanation['line']}"), "bold"))
     for line in explanation["excerpt"]:
-        refused = line.startswith(">")
-        screen.line("  ", (safe(line), "bold red" if refused else "dim" if line.strip()[:1].isdigit() else "red"))
+        screen.line("  ", (_fitted(screen, line), _line_style(line)))
     for number, line in enumerate(explanation["message"].splitlines()):
         _say(screen, "" if number else "Said", line)
     for label, key in _LABELS:
@@ -48,6 +47,17 @@ def show_explanation(screen: Screen, explanation: Mapping[str, Any]) -> None:
         _say(screen, "At", f"instruction {instruction['number']}{text}")
     if explanation["log"]:
         screen.line("  ", (f"{'Log:':{_WIDTH}}", "bold"), safe(explanation["log"]))
+
+
+def _line_style(line: str) -> str:
+    if line.startswith(">"):
+        return "bold red"
+    return "dim" if line.strip()[:1].isdigit() else "red"
+
+
+def _fitted(screen: Screen, line: str) -> str:
+    """A line of C that wraps would tear its neighbours apart; a file takes it whole."""
+    return clipped(safe(line), screen.width - 2, screen.ellipsis) if screen.fancy else safe(line)
 
 
 def _say(screen: Screen, label: str, text: str) -> None:

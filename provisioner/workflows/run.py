@@ -315,7 +315,8 @@ class _Run:
         """The runner's error in the host's words: file names, and where the whole log is now."""
         error = failure.as_exception()
         error.details = host_paths(error.details, sources)
-        error.hint = hint_text(error.details, "load", "attach") or error.hint
+        known = hint_text(error.details, "load", "attach")
+        error.hint = "\n".join(filter(None, (known, error.hint)))
         if isinstance(error, BuildError) and error.file:
             error.file = host_paths(f"{error.file}:", sources).removesuffix(":")
         if isinstance(error, LoadError) and failure.program and kept:

@@ -152,6 +152,7 @@ def test_words_that_nobody_knows_are_shown_as_they_are() -> None:
     [
         "",
         "root:x:0:0:root:/root:/bin/bash",
+        "arg#0 reference type('UNKNOWN ') size cannot be determined: -22\n0: (95) exit\nprocessed 1 insns",
         "0: R1=ctx() R10=fp0\n0: (b7) r0 = 0   ; R0_w=0\n1: (95) exit\nprocessed 2 insns (limit 1000000)",
     ],
 )

@@ -88,6 +88,21 @@ COMPILER = [
         "six_args.c:4:53: error: too many args to 0x268fd650: i64 = GlobalAddress<i32 (i32)* @g> 0",
     ),
     ("too-many-arguments", "six_args.c:3:38: error: defined with too many args"),
+    # clang 19 words these anew.
+    (
+        "too-many-arguments",
+        "six_args.c:4:53: error: 0x563752ffbf50: i64 = GlobalAddress<ptr @g> 0 too many arguments",
+    ),
+    ("too-many-arguments", "six_args.c:3:38: error: stack arguments are not supported"),
+    ("unsupported-c", "struct_return.c:4:36: error: aggregate returns are not supported"),
+    ("unsupported-c", "varargs.c:3:38: error: variadic functions are not supported"),
+    ("unsupported-c", "dynamic.c:3:46: error: unsupported dynamic stack allocation"),
+    ("instruction-set", "atomic.c:4:53: error: unsupported atomic operation, please use 64 bit version"),
+    ("instruction-set", "sdiv.c:3:73: error: unsupported signed division, please convert to unsigned div/mod."),
+    (
+        "printk-format",
+        "printk_args.c:3:65: error: array initializer must be an initializer list or string literal",
+    ),
     ("unsupported-c", "struct_return.c:4:36: error: functions with VarArgs or StructRet are not supported"),
     ("unsupported-c", "fatal error: error in backend: Unsupported dynamic stack allocation"),
     ("instruction-set", "atomic.c:4:53: error: Unsupported atomic operations, please use 64 bit version"),

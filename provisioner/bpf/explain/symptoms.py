@@ -193,6 +193,13 @@ SYMPTOMS = (
         "Define it in this file, as static __always_inline, or include the header that does.",
     ),
     Symptom(
+        "printk-format",
+        "compile",
+        r"array initializer must be an initializer list or string literal",
+        "bpf_printk() and its like copy their format into the program, and so take a literal only.",
+        'Write the text into the call, bpf_printk("%d", x), or use bpf_trace_printk(format, sizeof(format), x).',
+    ),
+    Symptom(
         "stack-protector",
         "compile",
         r"built-in function '__stack_chk_fail' is not supported",
@@ -232,7 +239,7 @@ SYMPTOMS = (
         "too-many-arguments",
         "compile",
         r"too many args to|defined with too many args|stack arguments are not supported"
-        r"|too many arguments, bpf only",
+        r"|GlobalAddress.* too many arguments",
         "A BPF function takes at most five arguments.",
         "Put some into a struct and pass its address, or mark the function static __always_inline.",
     ),
@@ -247,7 +254,7 @@ SYMPTOMS = (
     Symptom(
         "instruction-set",
         "compile",
-        r"Unsupported atomic operations|Cannot select: .*(?:sdiv|srem|Atomic)|unsupported signed division",
+        r"[Uu]nsupported atomic operation|Cannot select: .*(?:sdiv|srem|Atomic)|unsupported signed division",
         "The chosen BPF instruction set (-mcpu) lacks this: atomic operations that return a value need v3, signed "
         "division v4.",
         "Compile with --cflag -mcpu=v3 (or v4 on Linux 6.6 and later); divide unsigned numbers.",

@@ -132,7 +132,6 @@ class _Reader:
 
     def __init__(self) -> None:
         self._log = VerifierLog()
-        self._said_before: list[str] = []
         self._source: Source | None = None
         self._set_by_last: set[str] = set()
 
@@ -146,7 +145,6 @@ class _Reader:
         log = self._log
         if start < len(lines):
             _read_report(log, lines[start:])
-        log.message = log.message or self._said_before
         if log.instruction is None and (match := re.search(r"\binsn (\d+)", log.text)):
             log.instruction = int(match[1])  # refused before the first one was followed
         return log
@@ -165,7 +163,6 @@ class _Reader:
 
     def _take_instruction(self, number: int, code: str, state: str) -> None:
         log = self._log
-        self._said_before += log.message
         log.message = []
         if log.code and " call " in log.code:  # which leaves nothing in the registers of its arguments
             for name in {"R1", "R2", "R3", "R4", "R5"} - self._set_by_last:

@@ -1,5 +1,6 @@
 #include "readings.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -276,12 +277,21 @@ static void add_shown_stack(struct shown *shown, const struct reading *reading, 
 	shown_add_stack(shown, reading->path, addresses, count, pid);
 }
 
+/* Four bytes of a place for sixteen, unless it holds the address as ::ffff:192.0.2.1. */
+static bool is_short_address(const struct reading *reading, const struct btf_bytes *bytes)
+{
+	struct in6_addr address;
+
+	memcpy(&address, bytes->data + reading->offset, sizeof(address));
+	return read_sibling(bytes, &reading->family) == AF_INET && !IN6_IS_ADDR_V4MAPPED(&address);
+}
+
 static void add_shown_text(struct shown *shown, const struct reading *reading, const struct btf_bytes *bytes)
 {
 	enum rendering rendering = reading->rendering;
 	char text[512];
 
-	if (reading->family.size && read_sibling(bytes, &reading->family) == AF_INET)
+	if (reading->family.size && is_short_address(reading, bytes))
 		rendering = RENDER_IPV4;
 	if (!render(rendering, bytes->data + reading->offset, reading->size, text, sizeof(text)))
 		return;

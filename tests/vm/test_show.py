@@ -45,11 +45,11 @@ def test_fields_are_plain_values_and_readings(events: list[dict[str, Any]]) -> N
         True,
         "KIND_KILL",
     )
-    assert fields["inner"] == {"plain": 1234, "protocol": 6}
+    assert fields["inner"] == {"plain": 1234, "saddr": [192, 0, 2, 1] + [255] * 12, "family": 2, "protocol": 6}
     wanted = {
         "saddr": "192.0.2.1", "daddr": "::1", "dport": "443", "sport": "20480 (80 reversed)",
-        "mac": "ab:ab:ab:ab:ab:ab", "family": "AF_INET", "ret": "ENOENT", "sig": "SIGTERM",
-        "flags": "0x241", "delta_ns": "1.50 ms", "inner.protocol": "TCP",
+        "mac": "ab:ab:ab:ab:ab:ab", "family": "AF_INET6", "ret": "ENOENT", "sig": "SIGTERM",
+        "flags": "0x241", "delta_ns": "1.50 ms", "inner.protocol": "TCP", "inner.saddr": "192.0.2.1",
     }  # fmt: skip
     assert {name: shown.get(name) for name in wanted} == wanted
     assert float(shown["ts"]) == pytest.approx(fields["ts"] / 1e9, abs=1e-6)

@@ -33,6 +33,8 @@ struct rich {
 	__u64 ustack[DEPTH];
 	struct {
 		__u64 plain;
+		__u8 saddr[16]; /* room for either family */
+		__u16 family;
 		__u8 protocol;
 	} inner;
 };
@@ -100,7 +102,7 @@ static void fill(struct rich *rich, void *ctx)
 	rich->dport = bpf_htons(443);
 	rich->sport = bpf_htons(80); /* turned, but its type does not say so */
 	__builtin_memset(rich->mac, 0xab, sizeof(rich->mac));
-	rich->family = 2;
+	rich->family = 10;
 	rich->ret = -2;
 	rich->sig = 15;
 	rich->flags = 0x241;
@@ -110,6 +112,9 @@ static void fill(struct rich *rich, void *ctx)
 	rich->kstack_sz = bpf_get_stack(ctx, rich->kstack, sizeof(rich->kstack), 0);
 	rich->ustack_sz = bpf_get_stack(ctx, rich->ustack, sizeof(rich->ustack), BPF_F_USER_STACK);
 	rich->inner.plain = 1234;
+	__builtin_memset(rich->inner.saddr, 0xff, sizeof(rich->inner.saddr));
+	__builtin_memcpy(rich->inner.saddr, &rich->saddr, sizeof(rich->saddr));
+	rich->inner.family = 2;
 	rich->inner.protocol = 6;
 }
 

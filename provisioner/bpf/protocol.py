@@ -11,14 +11,18 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
-from provisioner.core.errors import AttachError, EbpfDevError, GuestError, LoadError
+from provisioner.core.errors import AttachError, EbpfDevError, GuestError, LoadError, UsageError
 
 
 @dataclass(frozen=True)
 class RunnerOptions:
     """The runner's command line; paths are the guest's, ``seconds`` None means until its stdin ends.
 
-    With a ``companion`` (an executable) that is run with ``arguments``, and ``object`` is left to it.
+    With a ``companion`` (an executable) that is run with ``arguments``, and ``object`` is left to it. A
+    ``passive`` run provokes nothing; otherwise the runner exercises the system, unless there are ``triggers``.
+    ``bin`` (PATH or PATH:SYMBOL) and ``own_binary`` are where probes of user space go, ``pid`` limits them.
+    ``settings`` are ``VARIABLE=VALUE``, ``map_entries`` a map's name and ``KEY=VALUE``; ``license`` replaces the
+    object's own.
     """
 
     object: str
@@ -27,26 +31,54 @@ class RunnerOptions:
     seconds: float | None = None
     trace: bool = False
     device: str | None = None
+    cgroup: str | None = None
+    attach_to: str | None = None
     programs: Sequence[str] = ()
     triggers: Sequence[str] = ()
     log_dir: str | None = None
+    passive: bool = False
+    bin: str | None = None
+    own_binary: str | None = None
+    pid: int | None = None
+    settings: Sequence[str] = ()
+    map_entries: Sequence[tuple[str, str]] = ()
+    license: str | None = None
 
     def argv(self, runner: str) -> list[str]:
         """The command for ``Guest.stream``; ``runner`` is the path of the binary."""
-        words = [runner]
-        words += ["--companion", self.companion] if self.companion else ["--object", self.object]
+        words = [runner, "--object", self.object]
+        if self.companion is not None:
+            words += ["--companion", self.companion]
         if self.seconds is not None:
             words += ["--for", f"{self.seconds:g}"]
         if self.trace:
             words.append("--trace")
         if self.device is not None:
             words += ["--dev", self.device]
+        if self.cgroup is not None:
+            words += ["--cgroup", self.cgroup]
+        if self.attach_to is not None:
+            words += ["--attach-to", self.attach_to]
         if self.log_dir is not None:
             words += ["--log-dir", self.log_dir]
+        if self.passive:
+            words.append("--passive")
+        if self.bin is not None:
+            words += ["--bin", self.bin]
+        if self.own_binary is not None:
+            words += ["--own-binary", self.own_binary]
+        if self.pid is not None:
+            words += ["--pid", str(self.pid)]
         for name in self.programs:
             words += ["--prog", name]
         for command in self.triggers:
             words += ["--trigger", command]
+        for setting in self.settings:
+            words += ["--set", setting]
+        for name, entry in self.map_entries:
+            words += ["--map", name, entry]
+        if self.license is not None:
+            words += ["--license", self.license]
         return [*words, "--", *self.arguments] if self.companion else words
 
 
@@ -96,7 +128,10 @@ class Printk:
 
 @dataclass(frozen=True)
 class Event:
-    """A record of a ring or perf buffer: ``fields`` of ``struct``, or ``hex`` when its type is not known."""
+    """A record of a ring or perf buffer: ``fields`` of ``struct``, or ``hex`` when its type is not known.
+
+    ``shown`` has what reads better than the plain value of a field, by its path: ``{"saddr": "192.0.2.1"}``.
+    """
 
     map: str
     struct: str | None = None
@@ -104,6 +139,7 @@ class Event:
     hex: str | None = None
     guessed: bool | None = None
     rest: str | None = None
+    shown: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -133,23 +169,39 @@ class Companion:
 
 @dataclass(frozen=True)
 class Iterator:
-    """What an iterator program wrote."""
+    """What an iterator program wrote: text, or ``records`` of ``struct``, or ``hex`` when that is not known."""
 
     program: str
     text: str | None = None
     hex: str | None = None
     truncated: int | None = None
+    records: list[Any] | None = None
+    struct: str | None = None
+    guessed: bool | None = None
 
 
 @dataclass(frozen=True)
 class MapDump:
-    """A map's or a section's content at the end: entries are ``{"key": ..., "value": ...}``."""
+    """A map's or a section's content at the end: entries are ``{"key": ..., "value": ..., "shown": ...}``.
+
+    ``shown`` may be absent, and has paths like ``key`` and ``value.saddr``. ``only_read``: no program adds to it.
+    """
 
     name: str
     map_type: str
     entries: list[Any]
     truncated: int | None = None
     zeros: int | None = None
+    only_read: bool | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """What has changed in a map or a section within a second, as in MapDump; ``more`` entries are left out."""
+
+    map: str
+    entries: list[Any]
+    more: int | None = None
 
 
 @dataclass(frozen=True)
@@ -181,9 +233,11 @@ class RunnerError:
     line: int | None = None
 
     def as_exception(self) -> EbpfDevError:
-        """The failure as an exception: AttachError, LoadError, or GuestError for one of the runner's own."""
+        """The failure as an exception of its family: attach, load, usage, or guest for the runner's own."""
         if self.code == "runner-failed":
             return GuestError(self.brief, code=self.code, details=self.details, hint=self.hint)
+        if self.code == "bad-parameter":
+            return UsageError(self.brief, code=self.code, details=self.details, hint=self.hint)
         family = AttachError if self.code == "attach-failed" else LoadError
         return family(
             self.brief,
@@ -214,6 +268,7 @@ Message = (
     | Companion
     | Iterator
     | MapDump
+    | Change
     | VerifierLog
     | Log
     | RunnerError
@@ -232,6 +287,7 @@ MESSAGE_KINDS: dict[str, type[Message]] = {
     "companion": Companion,
     "iterator": Iterator,
     "map": MapDump,
+    "change": Change,
     "verifier": VerifierLog,
     "log": Log,
     "error": RunnerError,
@@ -253,30 +309,43 @@ class _Malformed(Exception):
     pass
 
 
-def _checked(value: object, annotation: str) -> object:
-    wanted = annotation.removesuffix(" | None")
-    if value is None and wanted != annotation:
-        return None
-    # bool is an int to Python, but not to JSON.
-    if not isinstance(value, _JSON_TYPES[wanted]) or (isinstance(value, bool) and wanted != "bool"):
-        raise _Malformed
-    return value
+@dataclass(frozen=True)
+class _Rule:
+    name: str
+    types: tuple[type, ...]
+    required: bool
 
 
-def _build(kind: type[Message], data: dict[str, Any]) -> Message:
-    values: dict[str, Any] = {}
+def _rules(kind: type[Message]) -> list[_Rule]:
+    found = []
     for field in fields(kind):
-        if field.name in data:
-            values[field.name] = _checked(data[field.name], str(field.type))
-        elif field.default is MISSING:
+        wanted = str(field.type).removesuffix(" | None")
+        types = _JSON_TYPES[wanted] + ((type(None),) if wanted != field.type else ())
+        found.append(_Rule(field.name, types, field.default is MISSING))
+    return found
+
+
+# Made once: a flood of events is bound by what is done for each of them.
+_RULES = {name: _rules(kind) for name, kind in MESSAGE_KINDS.items()}
+
+
+def _build(name: str, data: dict[str, Any]) -> Message:
+    values: dict[str, Any] = {}
+    for rule in _RULES[name]:
+        if rule.name in data:
+            # By the very class: bool is an int to Python, but not to JSON.
+            if type(data[rule.name]) not in rule.types:
+                raise _Malformed
+            values[rule.name] = data[rule.name]
+        elif rule.required:
             raise _Malformed
-    return kind(**values)
+    return MESSAGE_KINDS[name](**values)
 
 
 def parse_message(line: str) -> Message:
     """The message in a line of the runner's stdout; what is none becomes a ``stray`` Log, never an error."""
     try:
         data = json.loads(line)
-        return _build(MESSAGE_KINDS[data["type"]], data)
+        return _build(data["type"], data)
     except (ValueError, KeyError, TypeError, RecursionError, _Malformed):
         return Log(level="stray", text=line)

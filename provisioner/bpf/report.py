@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from provisioner.bpf import protocol
+from provisioner.bpf.notes import find_notes
 from provisioner.core.errors import EbpfDevError
 
 SCHEMA = 1
@@ -38,6 +39,7 @@ class ReportBuilder:
         self._maps: list[dict[str, Any]] = []
         self._iterators: list[dict[str, Any]] = []
         self._warnings: list[str] = []
+        self._notes: list[str] = []
         self._error: dict[str, Any] | None = None
         self._failed = False
 
@@ -55,7 +57,16 @@ class ReportBuilder:
             hint=error.hint,
             file=getattr(error, "file", None),
             line=getattr(error, "line", None),
+            **_without_none(explanation=getattr(error, "explanation", None)),
         )
+
+    def add_warning(self, text: str) -> None:
+        """Something of the host side that the user should know and that stopped nothing."""
+        self._warnings.append(text)
+
+    def add_note(self, text: str) -> None:
+        """What the host side did on its own account, such as taking headers from somewhere."""
+        self._notes.append(text)
 
     def add(self, message: protocol.Message) -> None:
         """Take in one message of the runner; kinds that the report does not show are ignored."""
@@ -76,7 +87,7 @@ class ReportBuilder:
 
     def to_json(self) -> dict[str, Any]:
         """The report, ready for ``json.dumps``."""
-        return {
+        report = {
             "schema": SCHEMA,
             "file": self._subject.file,
             "instance": self._subject.instance,
@@ -92,6 +103,7 @@ class ReportBuilder:
             "warnings": list(self._warnings),
             "error": self._error,
         }
+        return {**report, "notes": [*self._notes, *find_notes(report)]}
 
     @property
     def ok(self) -> bool:
@@ -163,15 +175,28 @@ def _program(message: protocol.Program) -> dict[str, Any]:
 
 
 def _event(message: protocol.Event) -> dict[str, Any]:
-    extra = _without_none(fields=message.fields, hex=message.hex, guessed=message.guessed, rest=message.rest)
+    extra = _without_none(
+        fields=message.fields,
+        hex=message.hex,
+        shown=message.shown,
+        guessed=message.guessed,
+        rest=message.rest,
+    )
     return {"map": message.map, "type": message.struct, **extra}
 
 
 def _map(message: protocol.MapDump) -> dict[str, Any]:
-    extra = _without_none(truncated=message.truncated, zeros=message.zeros)
+    extra = _without_none(truncated=message.truncated, zeros=message.zeros, only_read=message.only_read)
     return {"name": message.name, "type": message.map_type, "entries": message.entries, **extra}
 
 
 def _iterator(message: protocol.Iterator) -> dict[str, Any]:
-    extra = _without_none(text=message.text, hex=message.hex, truncated=message.truncated)
+    extra = _without_none(
+        text=message.text,
+        type=message.struct,
+        records=message.records,
+        guessed=message.guessed,
+        hex=message.hex,
+        truncated=message.truncated,
+    )
     return {"program": message.program, **extra}

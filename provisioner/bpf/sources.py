@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from provisioner.bpf.ctext import without_comments
+from provisioner.bpf.includes import MAX_HAND_WRITTEN, HeaderSearch
+from provisioner.bpf.project import find_repository, project_flags
 from provisioner.core.errors import UsageError
 
 #: Name endings of kernel-side C, longest first; what precedes them names the program.
 PROGRAM_SUFFIXES = (".bpf.c", "_kern.c", ".kern.c", ".c")
+#: The same for a program that is compiled already.
+OBJECT_SUFFIXES = (".bpf.o", "_kern.o", ".kern.o", ".o")
 #: Larger than any C file that people write, so surely not what was meant.
 MAX_SOURCE_BYTES = 4 << 20
 
-_INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*(["<])([^">\n]+)[">]', re.MULTILINE)
+_MAIN = re.compile(r"\bmain\s*\(")
+_PROGRAM = re.compile(r"\bSEC\s*\(")
+#: `e_machine` of an ELF header, at this place in either byte order, says 247 for BPF.
+_ELF_MAGIC, _MACHINE, _EM_BPF = b"\x7fELF", slice(18, 20), (b"\xf7\x00", b"\x00\xf7")
 
 
 @dataclass(frozen=True)
@@ -22,7 +31,8 @@ class Sources:
     """One program and everything local that it needs.
 
     ``root`` is the directory that all ``files`` lie below; they are relative to it, as are ``program``,
-    ``companion`` (None without one) and ``include_dirs``.
+    ``companion`` (None without one), its ``helpers`` and ``include_dirs``. ``flags`` are what the project tells
+    the compiler about the language. ``notes`` and ``warnings`` are for the user: what was found or passed over.
     """
 
     root: Path
@@ -31,32 +41,73 @@ class Sources:
     companion: Path | None
     include_dirs: tuple[Path, ...]
     files: tuple[Path, ...]
+    helpers: tuple[Path, ...] = ()
+    flags: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_object(self) -> bool:
+        """Whether the program is compiled already."""
+        return self.program.suffix == ".o"
+
+    @cached_property
+    def text(self) -> str:
+        """All kernel-side C of the project, headers before the program; a generated vmlinux.h is left out."""
+        own = {self.program, self.companion, *self.helpers}
+        headers = [self.root / file for file in self.files if file not in own]
+        small = [path for path in headers if path.stat().st_size < MAX_HAND_WRITTEN]
+        return "\n".join(path.read_text(errors="replace") for path in (*small, self.root / self.program))
 
 
 def program_stem(name: str) -> str:
     """The program's name without the ending that says which side it belongs to.
 
-    >>> [program_stem(n) for n in ("minimal.bpf.c", "xdp_prog_kern.c", "hello.c")]
-    ['minimal', 'xdp_prog', 'hello']
+    >>> [program_stem(n) for n in ("minimal.bpf.c", "xdp_prog_kern.c", "hello.c", "a.bpf.o")]
+    ['minimal', 'xdp_prog', 'hello', 'a']
     """
-    suffix = next(suffix for suffix in PROGRAM_SUFFIXES if name.endswith(suffix))
+    suffix = next(suffix for suffix in (*PROGRAM_SUFFIXES, *OBJECT_SUFFIXES) if name.endswith(suffix))
     return name[: -len(suffix)]
 
 
-def find_sources(program: Path, include_dirs: Sequence[Path] = ()) -> Sources:
-    """Collect a program's files; raises UsageError ("no-such-file", "not-a-program", "no-such-directory")."""
+def find_sources(
+    program: Path, include_dirs: Sequence[Path] = (), *, arch: str = "x86_64", use_companion: bool | None = None
+) -> Sources:
+    """Collect the files of a program, or of the only program in a directory, for a guest of ``arch``.
+
+    ``use_companion`` False leaves the companion out; None takes only x.c beside x.bpf.c, as user space called
+    otherwise (x_user.c beside x_kern.c) mostly ends at once without arguments. Raises UsageError
+    ("no-such-file", "not-a-program", "several-programs", "no-such-directory", "no-companion").
+    """
+    if program.is_dir():
+        program = _program_in(program)
     _check_program(program)
-    for directory in include_dirs:
-        if not directory.is_dir():
-            raise UsageError(
-                f"--include {directory}: there is no such directory",
-                code="no-such-directory",
-                hint="Give a directory that holds header files.",
-            )
+    _check_directories(include_dirs)
     program = program.resolve()
-    dirs = tuple(directory.resolve() for directory in include_dirs)
-    companion = _find_companion(program)
-    files = include_closure([program, *([companion] if companion else [])], dirs)
+    if program.suffix == ".o":
+        name = Path(program.name)
+        return Sources(program.parent, program_stem(program.name), name, None, (), (name,))
+    return _collect(program, tuple(path.resolve() for path in include_dirs), arch, use_companion)
+
+
+def _collect(program: Path, given: tuple[Path, ...], arch: str, use_companion: bool | None) -> Sources:
+    repository = find_repository(program)
+    flags = project_flags(program, repository, arch)
+    search = HeaderSearch(arch, repository, (*given, *flags.include_dirs))
+    files = search.closure([program])
+    companion = None if use_companion is False else _find_companion(program, wanted=bool(use_companion))
+    if use_companion and not companion:
+        raise UsageError(
+            f"{program.name} has no companion beside it",
+            code="no-companion",
+            hint=f"Its user space would be called {program_stem(program.name)}.c; --loader runner does without.",
+        )
+    helpers: list[Path] = []
+    if companion:
+        helpers, companion_files = _with_helpers(companion, search)
+        files = sorted({*files, *companion_files})
+    dirs = [path for path in search.include_dirs if path in given or path in search.used_dirs]
+    dirs += [path for path in search.used_dirs if path not in dirs]
     root = _common_root([*files, *dirs])
     return Sources(
         root=root,
@@ -65,37 +116,44 @@ def find_sources(program: Path, include_dirs: Sequence[Path] = ()) -> Sources:
         companion=companion.relative_to(root) if companion else None,
         include_dirs=tuple(directory.relative_to(root) for directory in dirs),
         files=tuple(file.relative_to(root) for file in files),
+        helpers=tuple(helper.relative_to(root) for helper in helpers),
+        flags=flags.flags,
+        notes=tuple(search.notes),
+        warnings=tuple(search.warnings),
     )
 
 
-def include_closure(starts: Iterable[Path], include_dirs: Sequence[Path]) -> list[Path]:
-    """The start files and every header found beside its includer or in ``include_dirs``, sorted.
-
-    Headers that are nowhere on the host (libbpf's, the kernel's, a generated skeleton) are the guest's.
-    """
-    found: set[Path] = set()
-    waiting = list(starts)
-    while waiting:
-        file = waiting.pop()
-        if file in found:
+def _find_companion(program: Path, *, wanted: bool) -> Path | None:
+    """The user space beside a program; more names count when it is ``wanted``."""
+    stem = program_stem(program.name)
+    names = [f"{stem}.c"] + ([f"{stem}_user.c", f"{stem}.user.c", f"{stem}_loader.c"] if wanted else [])
+    for candidate in (program.with_name(name) for name in names):
+        if candidate == program or not candidate.is_file():
             continue
-        found.add(file)
-        for quote, name in _INCLUDE.findall(file.read_bytes()):
-            places = ((file.parent,) if quote == b'"' else ()) + tuple(include_dirs)
-            if header := _find_header(name.decode(errors="replace"), places):
-                waiting.append(header)
-    return sorted(found)
+        text = candidate.read_text(errors="replace")
+        if _MAIN.search(without_comments(text)) and (wanted or program.name.endswith(".bpf.c")):
+            return candidate
+    return None
 
 
-def _find_header(name: str, places: Iterable[Path]) -> Path | None:
-    candidates = ((place / name) for place in places)
-    return next((path.resolve() for path in candidates if path.is_file()), None)
+def _with_helpers(companion: Path, search: HeaderSearch) -> tuple[list[Path], list[Path]]:
+    """C files that go with the headers a companion includes (foo.c for foo.h), and all files of both."""
+    helpers: list[Path] = []
+    while True:
+        files = search.closure([companion, *helpers])
+        known = {companion, *helpers}
+        beside = (file.with_suffix(".c") for file in files if file.suffix == ".h")
+        new = [path for path in beside if path not in known and path.is_file() and _is_helper(path)]
+        if not new:
+            return helpers, files
+        helpers += new
 
 
-def _find_companion(program: Path) -> Path | None:
-    # Only an ending that marks the kernel side leaves the plain name free for a companion.
-    candidate = program.with_name(f"{program_stem(program.name)}.c")
-    return candidate if candidate != program and candidate.is_file() else None
+def _is_helper(path: Path) -> bool:
+    """Whether a C file is a part of a user-space program, and not a program of its own or kernel-side."""
+    text = without_comments(path.read_text(errors="replace"))
+    kernel_side = path.name.endswith(PROGRAM_SUFFIXES[:-1]) or _PROGRAM.search(text)
+    return not kernel_side and not _MAIN.search(text)
 
 
 def _common_root(paths: Sequence[Path]) -> Path:
@@ -106,36 +164,76 @@ def _common_root(paths: Sequence[Path]) -> Path:
     return root
 
 
+def _check_directories(directories: Sequence[Path]) -> None:
+    for directory in directories:
+        if not directory.is_dir():
+            raise UsageError(
+                f"--include {directory}: there is no such directory",
+                code="no-such-directory",
+                hint="Give a directory that holds header files.",
+            )
+
+
+def _program_in(directory: Path) -> Path:
+    """The one program in a directory."""
+    programs = _programs_inside(directory)
+    if len(programs) == 1:
+        return programs[0]
+    names = "\n".join(str(path) for path in programs)
+    raise UsageError(
+        f"{directory} holds {f'{len(programs)} programs' if programs else 'no eBPF program in C'}",
+        code="several-programs" if programs else "not-a-program",
+        details=names,
+        hint="Name one of them." if programs else "Give a C file with an eBPF program in it.",
+    )
+
+
+def _programs_inside(directory: Path) -> list[Path]:
+    """C files with sections; where some are named as kernel-side, the others are something else."""
+    files = sorted(path for path in directory.glob("*.c") if path.stat().st_size <= MAX_SOURCE_BYTES)
+    programs = [path for path in files if _PROGRAM.search(without_comments(path.read_text(errors="replace")))]
+    named = [path for path in programs if path.name.endswith(PROGRAM_SUFFIXES[:-1])]
+    return named or programs
+
+
 def _check_program(program: Path) -> None:
-    if program.is_dir():
-        raise UsageError(
-            f"{program} is a directory, not a program",
-            code="is-directory",
-            hint=_programs_inside(program),
-        )
     if not program.is_file():
         raise UsageError(
             f"There is no file {program}",
             code="no-such-file",
             hint="Give a C file with an eBPF program, or an example's name (`ebpf-dev examples` lists them).",
         )
-    if not program.name.endswith(".c"):
+    if program.suffix == ".o":
+        _check_object(program)
+    elif program.suffix != ".c":
         raise UsageError(
             f"{program} is not a C file",
             code="not-a-program",
-            hint="`ebpf-dev run` takes eBPF programs in C: x.bpf.c, x.c, x_kern.c.",
+            hint="`ebpf-dev run` takes eBPF programs in C (x.bpf.c, x.c, x_kern.c) and their objects (x.bpf.o).",
         )
+    else:
+        _check_source(program)
+
+
+def _check_source(program: Path) -> None:
     size = program.stat().st_size
-    if size == 0 or size > MAX_SOURCE_BYTES:
+    wrong = "empty" if size == 0 else f"{size >> 20} MiB large" if size > MAX_SOURCE_BYTES else None
+    if wrong is None and b"\0" in program.read_bytes():
+        wrong = "not text"
+    if wrong:
         raise UsageError(
-            f"{program} is {'empty' if size == 0 else f'{size >> 20} MiB large'}",
+            f"{program} is {wrong}",
             code="not-a-program",
             hint="Give a C file with an eBPF program in it.",
         )
 
 
-def _programs_inside(directory: Path) -> str:
-    inside = sorted(path.name for path in directory.glob("*.c"))[:5]
-    if not inside:
-        return "Give a C file with an eBPF program in it."
-    return f"Name one of its programs, for example {directory / inside[0]}."
+def _check_object(program: Path) -> None:
+    with program.open("rb") as file:
+        header = file.read(20)
+    if not header.startswith(_ELF_MAGIC) or header[_MACHINE] not in _EM_BPF:
+        raise UsageError(
+            f"{program} is not an eBPF object",
+            code="not-a-program",
+            hint="An object comes from `clang -g -O2 -target bpf -c`; give that, or the C file itself.",
+        )

@@ -15,6 +15,7 @@ HOMES = {
     "status": "lifecycle",
     "logs": "lifecycle",
     "run": "run",
+    "explain": "explain",
     "shell": "access",
     "exec": "access",
     "cp": "access",

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -36,7 +36,12 @@ def _complete_target(incomplete: str) -> list[str]:
 
 
 def run(
-    file: Annotated[str, typer.Argument(help="A C file or an example's name.", autocompletion=_complete_target)],
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="A C file, its directory or object, or an example's name.", autocompletion=_complete_target
+        ),
+    ],
     arguments: Annotated[list[str] | None, typer.Argument(help="For the companion program, behind `--`.")] = None,
     instance: InstanceOption = DEFAULT,
     seconds: Annotated[
@@ -46,12 +51,47 @@ def run(
         list[str] | None,
         typer.Option(help="A shell command for the guest once all is attached (repeatable).", show_default=False),
     ] = None,
-    no_trigger: Annotated[bool, typer.Option("--no-trigger", help="Not even an example's own.")] = False,
+    no_trigger: Annotated[bool, typer.Option("--no-trigger", help="Nothing that makes the programs run.")] = False,
     prog: Annotated[
         list[str] | None, typer.Option(help="Only this program (repeatable).", show_default=False)
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="VARIABLE=VALUE: any global variable, before the load.", show_default=False),
+    ] = None,
+    map_entries: Annotated[
+        list[Any] | None,
+        typer.Option(
+            "--map",
+            # Typer has no lists of pairs, but passes the type on to click, which has.
+            click_type=(str, str),
+            metavar="NAME KEY=VALUE",
+            help="An entry for a map, before attaching.",
+            show_default=False,
+        ),
+    ] = None,
+    license: Annotated[
+        str | None, typer.Option(help="The program's license for this run: GPL.", show_default=False)
+    ] = None,
     dev: Annotated[
         str | None, typer.Option(help="Attach network programs to this interface.", show_default=False)
+    ] = None,
+    cgroup: Annotated[
+        str | None, typer.Option(help="Attach cgroup programs to this cgroup of the guest.", show_default=False)
+    ] = None,
+    attach_to: Annotated[
+        str | None,
+        typer.Option(
+            help="The loaded program that freplace, fentry or fexit programs extend: name or id.",
+            show_default=False,
+        ),
+    ] = None,
+    bin: Annotated[
+        str | None,
+        typer.Option(help="The executable or library for uprobes and USDT; also PATH:SYMBOL.", show_default=False),
+    ] = None,
+    pid: Annotated[
+        int | None, typer.Option(help="Probe user space of this process only.", min=1, show_default=False)
     ] = None,
     loader: Annotated[str | None, typer.Option(help="runner or companion.", show_default=False)] = None,
     include: Annotated[
@@ -73,7 +113,7 @@ def run(
 
     Example: ebpf-dev run hello, or ebpf-dev run my.bpf.c --for 5 --trigger 'ls /'
     """
-    from provisioner.core.errors import EbpfDevError
+    from provisioner.core.errors import EbpfDevError, UsageError
     from provisioner.ui import make_reporter
     from provisioner.workflows.run import RunRequest
 
@@ -85,11 +125,24 @@ def run(
         triggers=() if no_trigger else tuple(trigger) if trigger else None,
         programs=tuple(prog or ()),
         device=dev,
+        cgroup=cgroup,
+        bin=bin,
+        pid=pid,
+        attach_to=attach_to,
         include_dirs=tuple(include or ()),
         cflags=tuple(cflag or ()),
         use_companion=_use_companion(loader),
         arguments=tuple(arguments or ()),
+        settings=tuple(settings or ()),
+        map_entries=tuple(map_entries or ()),
+        license=license,
     )
+    if request.use_companion and request.needs_runner:
+        raise UsageError(
+            "A companion program loads the object itself",
+            code="options-conflict",
+            hint="Leave --loader companion away to use --set, --map or --license.",
+        )
     reporter = make_reporter(verbose)
     wanted = sys.stdout.isatty() if bring_up is None else bring_up
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class EbpfDevError(Exception):
     """A failure with an explanation; raised where the fact is known, shown once by ``main()``.
@@ -62,6 +64,8 @@ class BuildError(EbpfDevError):
         super().__init__(brief, code=code, details=details, hint=hint)
         self.file = file
         self.line = line
+        #: Of a verifier refusal: the object ``explanation`` of the report, schema 1.
+        self.explanation: dict[str, Any] | None = None
 
 
 class LoadError(BuildError):

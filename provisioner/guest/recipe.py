@@ -18,7 +18,7 @@ from provisioner.guest.base import Guest
 #: Where everything of ours lives in the guest; one directory, so that it is easy to look at and to remove.
 HOME = "/var/lib/ebpf-dev"
 #: Raised when provisioning itself changes in a way that its packages do not show.
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 
 # The newest kernel that is whole: image, modules and headers. Anything else is a pair that cannot build.
 _FIND_PAIR = """
@@ -26,14 +26,6 @@ for build in /lib/modules/*/build/Makefile; do
     release=${build#/lib/modules/}; release=${release%/build/Makefile}
     [ -e "/boot/vmlinuz-$release" ] && [ -e "/boot/initrd.img-$release" ] && echo "$release"
 done | sort -V | tail -n 1
-"""
-_WRITE_VMLINUX = """
-set -e
-dir="$1/vmlinux/$(uname -r)"
-[ -s "$dir/vmlinux.h" ] && exit 0
-mkdir -p "$dir"
-bpftool btf dump file /sys/kernel/btf/vmlinux format c > "$dir/vmlinux.h.part"
-mv "$dir/vmlinux.h.part" "$dir/vmlinux.h"
 """
 _BUILD_RUNNER = """
 set -e
@@ -98,11 +90,6 @@ def find_kernel_pair(guest: Guest) -> str:
             hint="Its mirror may be in the middle of an update: try `ebpf-dev up` again in an hour.",
         )
     return release
-
-
-def ensure_vmlinux(guest: Guest) -> None:
-    """Make vmlinux.h from the running kernel's own BTF unless it is there."""
-    guest.run(["sh", "-c", _WRITE_VMLINUX, "vmlinux", HOME], timeout=120)
 
 
 def grow_root(guest: Guest) -> None:

@@ -5,10 +5,22 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cgroups.h"
+#include "hooks.h"
 #include "iterators.h"
+#include "lirc.h"
 #include "libbpf_log.h"
+#include "lsm.h"
 #include "message.h"
 #include "network.h"
+#include "redirect.h"
+#include "routes.h"
+#include "sampling.h"
+#include "sockets.h"
+#include "sockmap.h"
+#include "struct_ops.h"
+#include "syscalls.h"
+#include "uprobes.h"
 #include "verdicts.h"
 
 static int attach_by_section(struct run *run, struct program *program)
@@ -16,7 +28,7 @@ static int attach_by_section(struct run *run, struct program *program)
 	const char *target = strchr(program->section, '/');
 
 	(void)run;
-	if (target)
+	if (target && !program->extends)
 		snprintf(program->target, sizeof(program->target), "%s", target + 1);
 	program->link = bpf_program__attach(program->bpf);
 	return program->link ? 0 : -errno;
@@ -33,26 +45,55 @@ static const struct rule {
 	int (*attach)(struct run *run, struct program *program); /* 0 or a negative errno */
 	const char *reason;
 } RULES[] = {
-	{ BPF_PROG_TYPE_XDP, "xdp/devmap", false, NULL, "it runs from an entry of a DEVMAP, not by itself" },
-	{ BPF_PROG_TYPE_XDP, "xdp.frags/devmap", false, NULL, "it runs from an entry of a DEVMAP, not by itself" },
-	{ BPF_PROG_TYPE_XDP, "xdp/cpumap", false, NULL, "it runs from an entry of a CPUMAP, not by itself" },
-	{ BPF_PROG_TYPE_XDP, "xdp.frags/cpumap", false, NULL, "it runs from an entry of a CPUMAP, not by itself" },
+	{ BPF_PROG_TYPE_XDP, "xdp/devmap", true, attach_devmap, NULL },
+	{ BPF_PROG_TYPE_XDP, "xdp.frags/devmap", true, attach_devmap, NULL },
+	{ BPF_PROG_TYPE_XDP, "xdp/cpumap", true, attach_cpumap, NULL },
+	{ BPF_PROG_TYPE_XDP, "xdp.frags/cpumap", true, attach_cpumap, NULL },
 	{ BPF_PROG_TYPE_XDP, NULL, true, attach_xdp, NULL },
-	{ BPF_PROG_TYPE_SCHED_CLS, "netkit", false, NULL, "netkit programs are not supported yet" },
+#if HAVE_LIBBPF(1, 3)
+	{ BPF_PROG_TYPE_SCHED_CLS, "netkit", true, attach_netkit, NULL },
+	{ BPF_PROG_TYPE_NETFILTER, NULL, true, attach_netfilter, NULL },
+#endif
 	{ BPF_PROG_TYPE_SCHED_CLS, "tcx", true, attach_tcx, NULL },
 	{ BPF_PROG_TYPE_SCHED_CLS, NULL, true, attach_tc, NULL },
-	{ BPF_PROG_TYPE_LSM, "lsm_cgroup", false, NULL, "cgroup programs are not supported yet" },
+	{ BPF_PROG_TYPE_LSM, "lsm_cgroup", false, attach_lsm_cgroup, NULL },
+	{ BPF_PROG_TYPE_LSM, NULL, false, attach_lsm, NULL },
+	{ BPF_PROG_TYPE_CGROUP_SKB, NULL, false, attach_cgroup, NULL },
+	{ BPF_PROG_TYPE_CGROUP_SOCK, NULL, false, attach_cgroup, NULL },
+	{ BPF_PROG_TYPE_CGROUP_SOCK_ADDR, NULL, false, attach_cgroup, NULL },
+	{ BPF_PROG_TYPE_CGROUP_SOCKOPT, NULL, false, attach_cgroup, NULL },
+	{ BPF_PROG_TYPE_CGROUP_SYSCTL, NULL, false, attach_cgroup, NULL },
+	{ BPF_PROG_TYPE_CGROUP_DEVICE, NULL, false, attach_cgroup, NULL },
+	{ BPF_PROG_TYPE_SOCK_OPS, NULL, false, attach_cgroup, NULL },
+	{ BPF_PROG_TYPE_KPROBE, "uprobe", false, attach_uprobe, NULL },
+	{ BPF_PROG_TYPE_KPROBE, "uretprobe", false, attach_uprobe, NULL },
+	{ BPF_PROG_TYPE_KPROBE, "usdt", false, attach_usdt, NULL },
+	{ BPF_PROG_TYPE_KPROBE, "kprobe.multi", false, attach_by_section, NULL },
+	{ BPF_PROG_TYPE_KPROBE, "kretprobe.multi", false, attach_by_section, NULL },
+	{ BPF_PROG_TYPE_KPROBE, "kprobe.session", false, attach_by_section, NULL },
+	{ BPF_PROG_TYPE_KPROBE, "kprobe", false, attach_kprobe, NULL },
+	{ BPF_PROG_TYPE_KPROBE, "kretprobe", false, attach_kprobe, NULL },
 	{ BPF_PROG_TYPE_KPROBE, NULL, false, attach_by_section, NULL },
-	{ BPF_PROG_TYPE_TRACEPOINT, NULL, false, attach_by_section, NULL },
-	{ BPF_PROG_TYPE_RAW_TRACEPOINT, NULL, false, attach_by_section, NULL },
-	{ BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE, NULL, false, attach_by_section, NULL },
+	{ BPF_PROG_TYPE_TRACEPOINT, NULL, false, attach_tracepoint, NULL },
+	{ BPF_PROG_TYPE_RAW_TRACEPOINT, NULL, false, attach_raw_tracepoint, NULL },
+	{ BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE, NULL, false, attach_raw_tracepoint, NULL },
+	{ BPF_PROG_TYPE_TRACING, "iter", false, attach_iterator, NULL },
 	{ BPF_PROG_TYPE_TRACING, NULL, false, attach_by_section, NULL },
-	{ BPF_PROG_TYPE_LSM, NULL, false, attach_by_section, NULL },
 	{ BPF_PROG_TYPE_EXT, NULL, false, attach_by_section, NULL },
-	{ BPF_PROG_TYPE_PERF_EVENT, NULL, false, NULL, "perf_event programs are not supported yet" },
-	{ BPF_PROG_TYPE_SOCKET_FILTER, NULL, false, NULL, "socket filters are not supported yet" },
-	{ BPF_PROG_TYPE_STRUCT_OPS, NULL, false, NULL, "struct_ops maps are not supported yet" },
-	{ BPF_PROG_TYPE_SYSCALL, NULL, false, NULL, "syscall programs are not supported yet" },
+	{ BPF_PROG_TYPE_LIRC_MODE2, NULL, false, attach_lirc, NULL },
+	{ BPF_PROG_TYPE_PERF_EVENT, NULL, false, attach_perf_event, NULL },
+	{ BPF_PROG_TYPE_SOCKET_FILTER, NULL, true, attach_socket_filter, NULL },
+	{ BPF_PROG_TYPE_SK_LOOKUP, NULL, true, attach_sk_lookup, NULL },
+	{ BPF_PROG_TYPE_FLOW_DISSECTOR, NULL, true, attach_flow_dissector, NULL },
+	{ BPF_PROG_TYPE_SK_REUSEPORT, NULL, true, attach_sk_reuseport, NULL },
+	{ BPF_PROG_TYPE_LWT_IN, NULL, true, attach_lwt, NULL },
+	{ BPF_PROG_TYPE_LWT_OUT, NULL, true, attach_lwt, NULL },
+	{ BPF_PROG_TYPE_LWT_XMIT, NULL, true, attach_lwt, NULL },
+	{ BPF_PROG_TYPE_LWT_SEG6LOCAL, NULL, true, attach_lwt, NULL },
+	{ BPF_PROG_TYPE_SK_SKB, NULL, false, attach_sockmap, NULL },
+	{ BPF_PROG_TYPE_SK_MSG, NULL, false, attach_sockmap, NULL },
+	{ BPF_PROG_TYPE_STRUCT_OPS, NULL, false, attach_struct_ops, NULL },
+	{ BPF_PROG_TYPE_SYSCALL, NULL, false, attach_syscall, NULL },
 };
 
 static const struct rule NO_RULE = { .reason = "programs of this type are not supported yet" };
@@ -71,6 +112,14 @@ bool needs_device(const struct run *run)
 	for (size_t i = 0; i < run->program_count; i++)
 		if (run->programs[i].state == PROGRAM_PENDING && find_rule(&run->programs[i])->needs_device)
 			return true;
+	return struct_ops_need_device(run);
+}
+
+bool wants_netkit(const struct run *run)
+{
+	for (size_t i = 0; i < run->program_count; i++)
+		if (run->programs[i].state == PROGRAM_PENDING && section_under(run->programs[i].section, "netkit"))
+			return true;
 	return false;
 }
 
@@ -80,9 +129,6 @@ static const char *target_kind(const struct program *program)
 		return "tracepoint";
 	if (section_under(program->section, "ksyscall") || section_under(program->section, "kretsyscall"))
 		return "system call";
-	if (strstr(program->section, "uprobe") || strstr(program->section, "uretprobe") ||
-	    section_under(program->section, "usdt"))
-		return "binary or symbol";
 	return "function that can be probed";
 }
 
@@ -92,7 +138,7 @@ static bool means_absent(const struct program *program, int error)
 	bool named = program->type == BPF_PROG_TYPE_KPROBE || program->type == BPF_PROG_TYPE_TRACEPOINT ||
 		     program->type == BPF_PROG_TYPE_RAW_TRACEPOINT;
 
-	return named && (error == -ENOENT || error == -EADDRNOTAVAIL || error == -ESRCH);
+	return named && !is_user_probe(program) && (error == -ENOENT || error == -EADDRNOTAVAIL || error == -ESRCH);
 }
 
 /* libbpf's own explanation, without "prog 'NAME': ", which the reader knows. */
@@ -120,6 +166,14 @@ static void explain(struct program *program, int error)
 	libbpf_log_clear();
 }
 
+/* Only now: where one program counts another's verdicts, a third cannot replace it. */
+static void watch_verdicts(struct run *run)
+{
+	for (size_t i = 0; i < run->program_count; i++)
+		if (run->programs[i].state == PROGRAM_ATTACHED)
+			verdicts_watch(&run->programs[i]);
+}
+
 static void attach_program(struct run *run, struct program *program)
 {
 	const struct rule *rule = find_rule(program);
@@ -138,13 +192,12 @@ static void attach_program(struct run *run, struct program *program)
 		explain(program, error);
 	} else if (program->state == PROGRAM_PENDING) {
 		program->state = PROGRAM_ATTACHED;
-		verdicts_watch(program);
 	}
 }
 
 size_t count_attached(const struct run *run)
 {
-	size_t count = 0;
+	size_t count = struct_ops_count_bare();
 
 	for (size_t i = 0; i < run->program_count; i++)
 		count += run->programs[i].state == PROGRAM_ATTACHED;
@@ -223,27 +276,42 @@ static int report_failures(const struct run *run)
 		.code = "attach-failed",
 		.brief = brief,
 		.details = details,
-		.hint = "Check the targets in the SEC(\"...\") lines against this kernel.",
+		.hint = run->program_count ? "Check the targets in the SEC(\"...\") lines against this kernel." :
+					     "Name a hook before a function: SEC(\"xdp\"), SEC(\"tp/sched/...\"), ...",
 	});
 	return EXIT_ATTACH;
 }
 
-int attach_programs(struct run *run)
+static void attach_pending(struct run *run, bool judging_bpf)
 {
 	for (size_t i = 0; i < run->program_count; i++)
-		if (run->programs[i].state == PROGRAM_PENDING)
+		if (run->programs[i].state == PROGRAM_PENDING && judges_bpf(&run->programs[i]) == judging_bpf)
 			attach_program(run, &run->programs[i]);
+}
+
+int attach_programs(struct run *run)
+{
+	int error;
+
+	attach_pending(run, false);
+	error = struct_ops_attach_bare(run);
+	watch_verdicts(run);
+	attach_pending(run, true); /* from then on bpf() may be denied to us */
 	if (!count_attached(run))
 		fail_absent(run);
 	for (size_t i = 0; i < run->program_count; i++)
 		say_program(&run->programs[i], false);
 	libbpf_log_forward();
-	return report_failures(run);
+	return error ? EXIT_ATTACH : report_failures(run);
 }
 
 void detach_programs(struct run *run)
 {
+	lirc_detach();
 	network_detach();
+	sampling_detach();
+	struct_ops_detach();
+	sockets_detach();
 	for (size_t i = 0; i < run->program_count; i++) {
 		struct program *program = &run->programs[i];
 

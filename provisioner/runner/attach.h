@@ -6,6 +6,7 @@
 
 /* Before attaching: whether a program wants a network device, so that a testbed is worth making. */
 bool needs_device(const struct run *run);
+bool wants_netkit(const struct run *run);
 
 /*
  * Attaches every program it can and says how each went. Returns an exit status: EXIT_ATTACH when one that should

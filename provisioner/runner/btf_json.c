@@ -128,8 +128,8 @@ static void put_array(struct json *json, const struct btf_bytes *bytes, const st
 		json_null(json);
 		return;
 	}
-	if (!count && offset < bytes->size)
-		count = (bytes->size - offset) / size;
+	if (!count || offset + count * size > bytes->size)
+		count = offset < bytes->size ? (bytes->size - offset) / size : 0;
 	if (is_char(bytes->btf, element)) {
 		const char *text = (const char *)bytes->data + offset;
 
@@ -227,7 +227,7 @@ void btf_json_value(struct json *json, const struct btf_bytes *bytes, __u32 type
 	const struct btf_type *type = btf_resolve(bytes->btf, type_id);
 	__s64 size = type ? btf__resolve_size(bytes->btf, type_id) : -1;
 
-	if (!type || size < 0 || offset + size > bytes->size) {
+	if (!type || size < 0 || offset >= bytes->size + !size) {
 		json_null(json);
 	} else if (btf_is_composite(type)) {
 		json_open(json, '{');
@@ -235,6 +235,8 @@ void btf_json_value(struct json *json, const struct btf_bytes *bytes, __u32 type
 		json_close(json, '}');
 	} else if (btf_is_array(type)) {
 		put_array(json, bytes, type, offset);
+	} else if (offset + size > bytes->size) {
+		json_null(json);
 	} else if (bytes->copies > 1 && btf_is_int(type) && btf_int_encoding(type) & BTF_INT_SIGNED && size <= 8) {
 		put_signed_sum(json, bytes, offset, size);
 	} else {

@@ -17,8 +17,8 @@ struct btf_bytes {
 
 /*
  * Integers become numbers (beyond 64 bits "0x..."), enums their names, pointers "0x...", char arrays strings up to
- * the first NUL, structs objects with anonymous members merged in. A flexible array takes what is left of the bytes.
- * What reaches beyond the bytes becomes null.
+ * the first NUL, structs objects with anonymous members merged in. A flexible array takes what is left of the bytes, an
+ * array that is cut short what is there of it. Else what reaches beyond the bytes becomes null.
  */
 void btf_json_value(struct json *json, const struct btf_bytes *bytes, __u32 type_id, size_t offset);
 

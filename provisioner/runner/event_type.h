@@ -6,14 +6,21 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The struct or union behind a type, 0 when it is none. */
+/*
+ * The struct or union behind a type, 0 when it is none. Of a struct that has no name but a typedef this is the
+ * typedef.
+ */
 __u32 event_type_struct(const struct btf *btf, __u32 type_id);
 
 /*
- * The one struct whose length is the record's: first among those that a global pointer names
- * (const struct event *unused), then among all. 0 when none or several have it. Records of perf buffers are
- * padded.
+ * What a record of this many bytes in map "map" is, or 0. Looked at in this order:
+ *   - anchors of the build: a variable "__ebpf_dev_event_MAP" (of several structs "__ebpf_dev_event_MAP_1" and so on)
+ *     is a pointer to the type of the records, which may be shorter or longer
+ *   - any other global pointer to a struct of this very length (const struct event *unused)
+ *   - the only struct of this length that is called an event, or the only one at all unless it is the kernel's: a guess
+ *   - the longest struct below that length which a global pointer names: a guess
+ * Records of perf buffers are padded.
  */
-__u32 event_type_by_size(const struct btf *btf, size_t size, bool padded, bool *guessed);
+__u32 event_type_find(const struct btf *btf, const char *map, size_t size, bool padded, bool *guessed);
 
 #endif

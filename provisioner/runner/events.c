@@ -5,14 +5,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "btf_json.h"
 #include "event_type.h"
 #include "message.h"
+#include "readings.h"
+#include "util.h"
 
 #define PERF_PAGES 64			/* a CPU; must be a power of two */
-#define DEFAULT_RING_BYTES (256 * 1024) /* for maps whose own loader would set the size */
-#define KNOWN_SIZES 8
+#define SMALLEST_RING_BYTES (4 * 1024 * 1024) /* a burst must not be lost while we write */
+#define RING_HEADER_BYTES 16		/* BPF_RINGBUF_HDR_SZ, and the padding to 8 bytes */
+#define KNOWN_SIZES 16
 #define MAX_MAPS 32
 #define RECORDS_AT_ONCE 4096 /* then the main loop has a look at its signals and its clock */
 
@@ -22,6 +27,7 @@ struct record_type {
 	__u32 type_id; /* 0: unknown */
 	bool guessed;
 	char name[128];
+	struct readings *readings;
 };
 
 struct event_map {
@@ -32,6 +38,12 @@ struct event_map {
 	struct perf_buffer *buffer;
 	struct record_type known[KNOWN_SIZES];
 	size_t known_count;
+	size_t unread; /* records dropped because nobody reads what we say */
+	/* Of a ring buffer, to see that it is full: */
+	size_t size;
+	size_t largest; /* record so far */
+	const volatile unsigned long *consumer, *producer;
+	bool was_full;
 };
 
 static struct ring_buffer *rings;
@@ -83,12 +95,17 @@ void events_prepare_map(struct bpf_map *map)
 	if (is_ring(map)) {
 		bpf_map__set_key_size(map, 0);
 		bpf_map__set_value_size(map, 0);
-		if (!bpf_map__max_entries(map))
-			bpf_map__set_max_entries(map, DEFAULT_RING_BYTES);
+		if (bpf_map__max_entries(map) < SMALLEST_RING_BYTES)
+			bpf_map__set_max_entries(map, SMALLEST_RING_BYTES);
 	} else if (is_perf(map)) {
 		bpf_map__set_key_size(map, sizeof(__u32));
 		bpf_map__set_value_size(map, sizeof(__u32));
 	}
+}
+
+static bool is_struct(const struct event_map *map, __u32 type_id)
+{
+	return event_type_struct(map->btf, type_id);
 }
 
 static void identify(const struct event_map *map, struct record_type *record)
@@ -96,21 +113,25 @@ static void identify(const struct event_map *map, struct record_type *record)
 	if (map->declared)
 		record->type_id = map->declared;
 	else if (map->btf)
-		record->type_id = event_type_by_size(map->btf, record->size, map->perf, &record->guessed);
-	if (record->type_id)
-		btf_type_name(map->btf, record->type_id, record->name, sizeof(record->name));
+		record->type_id = event_type_find(map->btf, map->name, record->size, map->perf, &record->guessed);
+	if (!record->type_id)
+		return;
+	btf_type_name(map->btf, record->type_id, record->name, sizeof(record->name));
+	record->readings = readings_find(map->btf, record->type_id, is_struct(map, record->type_id) ? "" : "value", NULL);
 }
 
+/* The last place serves all lengths beyond those that are kept. */
 static const struct record_type *record_type(struct event_map *map, size_t size)
 {
-	static struct record_type uncached;
-	struct record_type *record = &uncached;
+	struct record_type *record;
 
 	for (size_t i = 0; i < map->known_count; i++)
 		if (map->known[i].size == size)
 			return &map->known[i];
 	if (map->known_count < KNOWN_SIZES)
-		record = &map->known[map->known_count++];
+		map->known_count++;
+	record = &map->known[map->known_count - 1];
+	readings_free(record->readings);
 	*record = (struct record_type){ .size = size };
 	identify(map, record);
 	return record;
@@ -119,7 +140,7 @@ static const struct record_type *record_type(struct event_map *map, size_t size)
 static void put_rest(struct json *json, const struct event_map *map, __u32 type_id, const unsigned char *data,
 		     size_t size)
 {
-	size_t known = btf__type_by_id(map->btf, type_id)->size;
+	size_t known = btf__resolve_size(map->btf, type_id);
 
 	if (size <= known || btf_is_flexible(map->btf, type_id) || (map->perf && size - known < 8))
 		return;
@@ -127,32 +148,53 @@ static void put_rest(struct json *json, const struct event_map *map, __u32 type_
 	json_hex(json, data + known, size - known);
 }
 
+/* A record that is but a number or an array has one field. */
+static void put_fields(struct json *json, const struct btf_bytes *bytes, __u32 type_id, bool whole)
+{
+	if (!whole) {
+		json_open(json, '{');
+		json_key(json, "value");
+	}
+	btf_json_value(json, bytes, type_id, 0);
+	if (!whole)
+		json_close(json, '}');
+}
+
 static void put_record(struct json *json, struct event_map *map, const void *data, size_t size)
 {
 	const struct record_type *record = record_type(map, size);
 	struct btf_bytes bytes = { map->btf, data, size, 1, 0 };
+	struct shown shown = { .json = json };
 
 	if (!record->type_id) {
 		json_key(json, "hex");
 		json_hex(json, data, size);
 		return;
 	}
-	json_put_string(json, "struct", record->name);
+	json_put_string(json, "struct", *record->name ? record->name : NULL);
 	if (record->guessed)
 		json_put_bool(json, "guessed", true);
 	json_key(json, "fields");
-	btf_json_value(json, &bytes, record->type_id, 0);
+	put_fields(json, &bytes, record->type_id, is_struct(map, record->type_id));
+	shown_add(&shown, record->readings, &bytes);
+	shown_end(&shown);
 	put_rest(json, map, record->type_id, data, size);
 }
 
 static int on_ring_record(void *context, void *data, size_t size)
 {
 	struct event_map *map = context;
-	struct json *json = message_begin("event");
+	struct json *json;
 
-	json_put_string(json, "map", map->name);
-	put_record(json, map, data, size);
-	message_end();
+	map->largest = size > map->largest ? size : map->largest;
+	if (messages_full()) {
+		map->unread++;
+	} else {
+		json = message_begin("event");
+		json_put_string(json, "map", map->name);
+		put_record(json, map, data, size);
+		message_end();
+	}
 	return ++records % RECORDS_AT_ONCE ? 0 : -EAGAIN;
 }
 
@@ -162,19 +204,66 @@ static void on_perf_record(void *context, int cpu, void *data, __u32 size)
 	on_ring_record(context, data, size);
 }
 
-static void on_perf_lost(void *context, int cpu, __u64 count)
+static void say_lost_records(const struct event_map *map, __u64 count)
 {
-	struct event_map *map = context;
 	struct json *json = message_begin("lost");
 
-	(void)cpu;
 	json_put_string(json, "source", map->name);
 	json_put_unsigned(json, "count", count);
 	message_end();
 }
 
+static void on_perf_lost(void *context, int cpu, __u64 count)
+{
+	(void)cpu;
+	say_lost_records(context, count);
+}
+
+static void say_unread_records(struct event_map *map)
+{
+	if (!map->unread || messages_full())
+		return;
+	say_lost_records(map, map->unread);
+	map->unread = 0;
+}
+
+/* The first page of a ring buffer holds the consumer's position, the second one the producer's. */
+static void map_positions(const struct bpf_map *bpf, struct event_map *map)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+	void *pages = mmap(NULL, 2 * page, PROT_READ, MAP_SHARED, bpf_map__fd(bpf), 0);
+
+	map->size = bpf_map__max_entries(bpf);
+	if (pages == MAP_FAILED)
+		return;
+	map->consumer = pages;
+	map->producer = (void *)((char *)pages + page);
+}
+
+static void unmap_positions(struct event_map *map)
+{
+	if (map->consumer)
+		munmap((void *)map->consumer, 2 * sysconf(_SC_PAGESIZE));
+}
+
+/* The kernel does not count the records that found no room, but one can see that there was none. */
+static void check_room(struct event_map *map, size_t waiting)
+{
+	if (map->was_full || !map->consumer || !map->largest || waiting + map->largest + RING_HEADER_BYTES <= map->size)
+		return;
+	map->was_full = true;
+	message_log("warning", "the ring buffer %s was full: records that came then are lost, nobody knows how many",
+		    map->name);
+}
+
+static size_t waiting_bytes(const struct event_map *map)
+{
+	return map->consumer ? *map->producer - *map->consumer : 0;
+}
+
 static int open_ring(struct bpf_map *bpf, struct event_map *map)
 {
+	map_positions(bpf, map);
 	if (rings)
 		return ring_buffer__add(rings, bpf_map__fd(bpf), on_ring_record, map);
 	rings = ring_buffer__new(bpf_map__fd(bpf), on_ring_record, map, NULL);
@@ -209,6 +298,7 @@ void events_open(struct run *run)
 	const struct btf *btf = bpf_object__btf(run->object);
 	struct bpf_map *map;
 
+	readings_use_stacks(run);
 	bpf_object__for_each_map(map, run->object)
 		if ((is_ring(map) || is_perf(map)) && map_count < MAX_MAPS)
 			open_map(btf, map);
@@ -226,13 +316,37 @@ size_t events_descriptors(int *descriptors, size_t limit)
 	return count;
 }
 
-void events_consume(void)
+static void consume_rings(void)
 {
+	size_t waiting[MAX_MAPS];
+
+	for (size_t i = 0; i < map_count; i++)
+		waiting[i] = waiting_bytes(maps[i]);
 	if (rings)
 		ring_buffer__consume(rings);
 	for (size_t i = 0; i < map_count; i++)
+		check_room(maps[i], waiting[i]);
+}
+
+bool events_consume(void)
+{
+	size_t before = records;
+
+	consume_rings();
+	for (size_t i = 0; i < map_count; i++) {
 		if (maps[i]->buffer)
 			perf_buffer__consume(maps[i]->buffer);
+		say_unread_records(maps[i]);
+	}
+	return records != before;
+}
+
+void events_drain(void)
+{
+	double deadline = seconds_now() + MAX_DRAIN_SECONDS;
+
+	while (events_consume() && seconds_now() < deadline)
+		messages_flush();
 }
 
 void events_close(void)
@@ -241,6 +355,9 @@ void events_close(void)
 	rings = NULL;
 	for (size_t i = 0; i < map_count; i++) {
 		perf_buffer__free(maps[i]->buffer);
+		unmap_positions(maps[i]);
+		for (size_t known = 0; known < maps[i]->known_count; known++)
+			readings_free(maps[i]->known[known].readings);
 		free(maps[i]);
 	}
 	map_count = 0;

@@ -11,7 +11,8 @@ void events_prepare_map(struct bpf_map *map);
 void events_open(struct run *run);
 
 size_t events_descriptors(int *descriptors, size_t limit); /* to poll; returns how many there are */
-void events_consume(void); /* what is there now, but not for ever in a flood */
+bool events_consume(void); /* what is there now, but not for ever in a flood; true when there was something */
+void events_drain(void);   /* the rest, once no program sends any more */
 void events_close(void);
 
 #endif

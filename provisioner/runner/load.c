@@ -8,10 +8,18 @@
 
 #include <linux/bpf.h>
 
+#include "dialect.h"
+#include "elf_image.h"
 #include "events.h"
+#include "extensions.h"
 #include "libbpf_log.h"
+#include "map_defaults.h"
 #include "message.h"
+#include "params.h"
+#include "struct_ops.h"
 #include "targets.h"
+#include "twins.h"
+#include "types.h"
 #include "verifier_log.h"
 
 void program_set(struct program *program, enum program_state state, const char *format, ...)
@@ -29,32 +37,6 @@ bool section_under(const char *section, const char *prefix)
 	size_t length = strlen(prefix);
 
 	return !strncmp(section, prefix, length) && (!section[length] || strchr("/.", section[length]));
-}
-
-/* What older code and other loaders call their sections, which libbpf gives no type. */
-static const struct {
-	const char *prefix;
-	enum bpf_prog_type type;
-} OLD_SECTIONS[] = {
-	{ "xdp", BPF_PROG_TYPE_XDP },
-	{ "classifier", BPF_PROG_TYPE_SCHED_CLS },
-	{ "action", BPF_PROG_TYPE_SCHED_CLS },
-	{ "tc", BPF_PROG_TYPE_SCHED_CLS },
-	{ "socket", BPF_PROG_TYPE_SOCKET_FILTER },
-};
-
-static void infer_type(struct bpf_program *program)
-{
-	const char *section = bpf_program__section_name(program);
-
-	if (bpf_program__type(program) != BPF_PROG_TYPE_UNSPEC)
-		return;
-	for (size_t i = 0; i < sizeof(OLD_SECTIONS) / sizeof(OLD_SECTIONS[0]); i++) {
-		if (!strncmp(section, OLD_SECTIONS[i].prefix, strlen(OLD_SECTIONS[i].prefix))) {
-			bpf_program__set_type(program, OLD_SECTIONS[i].type);
-			return;
-		}
-	}
 }
 
 /* Both program types take the same code, but only classifiers can be attached by themselves. */
@@ -86,7 +68,6 @@ static void select_program(const struct options *options, struct program *progra
 
 static void prepare_program(const struct options *options, struct program *program, bool first_time)
 {
-	infer_type(program->bpf);
 	turn_action_into_classifier(program->bpf);
 	program->name = bpf_program__name(program->bpf);
 	program->section = bpf_program__section_name(program->bpf);
@@ -126,6 +107,7 @@ static void prepare_programs(struct run *run)
 		struct program *program = &run->programs[i++];
 
 		program->bpf = bpf;
+		dialect_infer_type(run->object, bpf);
 		program->link_fd = program->verdicts_fd = program->verdicts_link_fd = -1;
 		prepare_program(&run->options, program, first_time);
 	}
@@ -138,29 +120,38 @@ static void prepare_maps(struct run *run)
 	bpf_object__for_each_map(map, run->object) {
 		bpf_map__set_pin_path(map, NULL); /* LIBBPF_PIN_BY_NAME would outlive us */
 		events_prepare_map(map);
+		struct_ops_prepare_map(map);
+		map_set_defaults(map);
 	}
 }
 
-static int open_object(struct run *run)
-{
-	/* A fixed name without a dot, so that what follows the dot of ".bss" and the like is the section. */
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "ebpf_dev");
+/* The object file as libbpf gets it. It is needed again when the object is opened a second time. */
+static struct elf_image object_image;
 
-	run->object = bpf_object__open_file(run->options.object, &opts);
-	if (!run->object)
-		return -errno;
-	prepare_programs(run);
-	prepare_maps(run);
-	return 0;
+static int refuse_image(const struct options *options, const char *why)
+{
+	char brief[400];
+
+	snprintf(brief, sizeof(brief), "%s cannot be loaded: %s", options->object, why);
+	message_error(&(struct error_report){
+		.code = "open-failed",
+		.brief = brief,
+		.hint = "Compile the program with clang -g -O2 -target bpf -c.",
+	});
+	return EXIT_LOAD;
 }
 
-static const char *open_hint(const char *warnings)
+static int read_image(const struct options *options)
 {
-	if (strstr(warnings, "legacy map definitions"))
-		return "Define the map in section \".maps\" with __uint(type, ...), __type(key, ...), __type(value, ...).";
-	if (strstr(warnings, "not a proper ELF") || strstr(warnings, "not a valid eBPF"))
-		return "Compile the program with clang -g -O2 -target bpf -c.";
-	return "";
+	int error = elf_image_read(&object_image, options->object);
+
+	if (error)
+		return refuse_image(options, strerror(-error));
+	if (elf_image_fault(&object_image))
+		return refuse_image(options, elf_image_fault(&object_image));
+	dialect_repair(&object_image);
+	error = dialect_set_license(&object_image, options->license);
+	return error ? refuse_image(options, "its license cannot be set") : EXIT_OK;
 }
 
 static int report_open_failure(const struct options *options, int error)
@@ -174,9 +165,32 @@ static int report_open_failure(const struct options *options, int error)
 		.code = "open-failed",
 		.brief = brief,
 		.details = libbpf_log_text(),
-		.hint = open_hint(libbpf_log_text()),
+		.hint = strstr(libbpf_log_text(), "legacy map definitions") ?
+				"Define all maps in section \".maps\": __uint(type, ...), __type(key, ...), ..." : "",
 	});
 	return EXIT_LOAD;
+}
+
+struct bpf_object *open_image(void)
+{
+	/* A fixed name without a dot, so that what follows the dot of ".bss" and the like is the section. */
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "ebpf_dev");
+
+	return bpf_object__open_mem(object_image.data, object_image.size, &opts);
+}
+
+/* Both when the object is opened for the first time and when it is opened again for another try. */
+static int open_object(struct run *run)
+{
+	libbpf_log_clear();
+	bpf_object__close(run->object);
+	run->object = open_image();
+	if (!run->object)
+		return report_open_failure(&run->options, -errno);
+	prepare_programs(run);
+	extensions_defer(run);
+	prepare_maps(run);
+	return params_set_variables(run);
 }
 
 static const char *load_hint(int error, const char *warnings)
@@ -209,6 +223,8 @@ static int report_load_failure(const struct run *run, int error)
 			return EXIT_LOAD;
 		}
 	}
+	if (struct_ops_explain(run, details))
+		return EXIT_LOAD;
 	snprintf(brief, sizeof(brief), "the object could not be loaded: %s", strerror(-error));
 	message_error(&(struct error_report){
 		.code = "load-failed",
@@ -250,6 +266,24 @@ static int check_choices(const struct run *run)
 	return EXIT_OK;
 }
 
+static void choose_twins(struct run *run)
+{
+	twins_leave_out(run, &object_image);
+	for (size_t i = 0; i < run->program_count; i++) {
+		struct program *program = &run->programs[i];
+
+		bpf_program__set_autoload(program->bpf, program->state == PROGRAM_PENDING && !program->extends);
+	}
+}
+
+/* What this kernel does not have is left off, and what was left out for its sake is taken back. */
+static bool find_another_way(struct run *run)
+{
+	size_t changes = skip_absent_targets(run) + skip_unknown_types(run);
+
+	return changes + twins_take_back(run) > 0;
+}
+
 /*
  * A first try without looking at targets costs nothing when all are there, which is the normal case. An object
  * none of whose programs is left loads too; the attach stage then says why nothing runs.
@@ -257,47 +291,62 @@ static int check_choices(const struct run *run)
 static int try_loading(struct run *run)
 {
 	int error = bpf_object__load(run->object);
-
-	while (error && skip_absent_targets(run)) {
-		libbpf_log_clear();
-		bpf_object__close(run->object);
-		error = open_object(run);
-		if (!error)
-			error = bpf_object__load(run->object);
-	}
-	return error;
-}
-
-int load_object(struct run *run)
-{
-	int error = open_object(run);
 	int status;
 
-	if (error)
-		return report_open_failure(&run->options, error);
-	status = check_choices(run);
-	if (status)
-		return status;
-	error = try_loading(run);
-	if (error) {
-		status = report_load_failure(run, error);
-		mark_unloaded(run);
-		return status;
+	while (error && find_another_way(run)) {
+		status = open_object(run);
+		if (status)
+			return status;
+		choose_twins(run);
+		error = bpf_object__load(run->object);
 	}
+	if (!error)
+		error = extensions_load(run);
+	if (!error)
+		return EXIT_OK;
+	status = report_load_failure(run, error);
+	mark_unloaded(run);
+	return status;
+}
+
+static void free_logs(struct run *run)
+{
 	for (size_t i = 0; i < run->program_count; i++) {
 		free(run->programs[i].log);
 		run->programs[i].log = NULL;
 	}
+}
+
+int load_object(struct run *run)
+{
+	int status = read_image(&run->options);
+
+	if (!status)
+		status = open_object(run);
+	if (!status)
+		status = check_choices(run);
+	if (!status)
+		status = struct_ops_check(run);
+	if (status) {
+		mark_unloaded(run);
+		return status;
+	}
+	choose_twins(run);
+	status = try_loading(run);
+	if (status)
+		return status;
+	free_logs(run);
 	libbpf_log_forward();
-	return EXIT_OK;
+	return params_fill_maps(run);
 }
 
 void unload_object(struct run *run)
 {
-	for (size_t i = 0; i < run->program_count; i++)
-		free(run->programs[i].log);
+	free_logs(run);
 	free(run->programs);
+	bpf_object__close(run->extensions);
 	bpf_object__close(run->object);
+	elf_image_free(&object_image);
 	run->programs = NULL;
 	run->program_count = 0;
 	run->object = NULL;

@@ -7,6 +7,7 @@
 /* Fills run->object and run->programs. Returns an exit status; a failure has been reported. */
 int load_object(struct run *run);
 void unload_object(struct run *run);
+struct bpf_object *open_image(void);	/* one more copy of the object, not loaded; NULL with errno set */
 
 /* Whether a loaded program calls bpf_trace_printk or bpf_trace_vprintk. */
 bool object_prints(const struct run *run);

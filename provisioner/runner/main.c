@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <math.h>
 #include <net/if.h>
 #include <poll.h>
@@ -16,16 +17,25 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "activity.h"
 #include "attach.h"
+#include "cgroups.h"
+#include "changes.h"
 #include "children.h"
 #include "companion.h"
 #include "events.h"
+#include "interrupt.h"
 #include "iterators.h"
 #include "libbpf_log.h"
 #include "load.h"
+#include "lsm.h"
 #include "maps.h"
 #include "message.h"
 #include "run.h"
+#include "sampling.h"
+#include "sockmap.h"
+#include "struct_ops.h"
+#include "syscalls.h"
 #include "testbed.h"
 #include "trace.h"
 #include "trigger.h"
@@ -33,19 +43,29 @@
 
 static const char USAGE[] =
 	"Usage: runner --object FILE [options]\n"
-	"       runner --companion PROGRAM [--for SECONDS] [--trigger CMD] [-- ARGUMENTS]\n"
+	"       runner --companion PROGRAM [--object FILE] [--for SECONDS] [--trigger CMD] [-- ARGUMENTS]\n"
 	"Load and attach an eBPF object as root; report as JSON lines on stdout (see message.h).\n"
 	"  --for SECONDS   stop after that long; without it on SIGINT, SIGTERM or the end of stdin\n"
 	"  --no-stdin      do not watch stdin\n"
 	"  --trace         read bpf_printk even when no program seems to call it\n"
 	"  --dev IFACE     attach network programs there, not to a veth pair of our own\n"
+	"  --cgroup PATH   attach cgroup programs there, not to a cgroup of our own\n"
+	"  --attach-to PROG  the loaded program that freplace, fentry or fexit programs extend, by name or id\n"
 	"  --prog NAME     only this program (repeatable)\n"
 	"  --trigger CMD   shell command to run once all is attached (repeatable); with the veth pair on its peer side\n"
+	"  --passive       neither activity in the system nor traffic to provoke the programs; --trigger replaces the former\n"
+	"  --bin PATH      the executable or library for probes of user space; also PATH:SYMBOL, PATH:PROVIDER:NAME\n"
+	"  --own-binary PATH  the program's own executable, which its probes may mean\n"
+	"  --pid PID       probe user space of this process only\n"
+	"  --set VAR=VALUE set a global variable before the load (repeatable)\n"
+	"  --map NAME KEY=VALUE  put an entry into a map before attaching (repeatable)\n"
+	"  --license TEXT  the license of the object, instead of its own\n"
 	"  --log-dir DIR   where to write whole verifier logs\n"
 	"  --verbose       libbpf's own log to stderr\n";
 
 enum { OPT_OBJECT = 256, OPT_FOR, OPT_NO_STDIN, OPT_TRACE, OPT_DEV, OPT_PROG, OPT_TRIGGER, OPT_LOG_DIR, OPT_VERBOSE,
-       OPT_COMPANION };
+       OPT_COMPANION, OPT_CGROUP, OPT_ATTACH_TO, OPT_PASSIVE, OPT_BIN, OPT_OWN_BINARY, OPT_PID, OPT_SET, OPT_MAP,
+       OPT_LICENSE };
 
 static const struct option OPTIONS[] = {
 	{ "object", required_argument, NULL, OPT_OBJECT },
@@ -54,8 +74,17 @@ static const struct option OPTIONS[] = {
 	{ "no-stdin", no_argument, NULL, OPT_NO_STDIN },
 	{ "trace", no_argument, NULL, OPT_TRACE },
 	{ "dev", required_argument, NULL, OPT_DEV },
+	{ "cgroup", required_argument, NULL, OPT_CGROUP },
+	{ "attach-to", required_argument, NULL, OPT_ATTACH_TO },
 	{ "prog", required_argument, NULL, OPT_PROG },
 	{ "trigger", required_argument, NULL, OPT_TRIGGER },
+	{ "passive", no_argument, NULL, OPT_PASSIVE },
+	{ "bin", required_argument, NULL, OPT_BIN },
+	{ "own-binary", required_argument, NULL, OPT_OWN_BINARY },
+	{ "pid", required_argument, NULL, OPT_PID },
+	{ "set", required_argument, NULL, OPT_SET },
+	{ "map", required_argument, NULL, OPT_MAP },
+	{ "license", required_argument, NULL, OPT_LICENSE },
 	{ "log-dir", required_argument, NULL, OPT_LOG_DIR },
 	{ "verbose", no_argument, NULL, OPT_VERBOSE },
 	{ "help", no_argument, NULL, 'h' },
@@ -78,7 +107,26 @@ static double parse_seconds(const char *text)
 	return seconds;
 }
 
-static void take_option(struct options *options, int option)
+static int parse_pid(const char *text)
+{
+	char *end;
+	long pid = strtol(text, &end, 10);
+
+	if (end == text || *end || pid <= 0 || pid > INT_MAX)
+		refuse("--pid takes the number of a process");
+	return pid;
+}
+
+/* --map has two words; the second is the one that getopt would look at next. */
+static void take_map_entry(struct options *options, char **argv)
+{
+	if (!argv[optind])
+		refuse("--map takes a map's name and KEY=VALUE");
+	options->entries[options->entry_count].map = optarg;
+	options->entries[options->entry_count++].entry = argv[optind++];
+}
+
+static void take_option(struct options *options, int option, char **argv)
 {
 	switch (option) {
 	case OPT_OBJECT:
@@ -99,11 +147,38 @@ static void take_option(struct options *options, int option)
 	case OPT_DEV:
 		options->device = optarg;
 		break;
+	case OPT_CGROUP:
+		options->cgroup = optarg;
+		break;
+	case OPT_ATTACH_TO:
+		options->attach_to = optarg;
+		break;
 	case OPT_PROG:
 		options->programs[options->program_count++] = optarg;
 		break;
 	case OPT_TRIGGER:
 		options->triggers[options->trigger_count++] = optarg;
+		break;
+	case OPT_PASSIVE:
+		options->passive = true;
+		break;
+	case OPT_BIN:
+		options->bin = optarg;
+		break;
+	case OPT_OWN_BINARY:
+		options->own_binary = optarg;
+		break;
+	case OPT_PID:
+		options->pid = parse_pid(optarg);
+		break;
+	case OPT_SET:
+		options->settings[options->setting_count++] = optarg;
+		break;
+	case OPT_MAP:
+		take_map_entry(options, argv);
+		break;
+	case OPT_LICENSE:
+		options->license = optarg;
 		break;
 	case OPT_LOG_DIR:
 		options->log_dir = optarg;
@@ -126,12 +201,14 @@ static struct options parse_options(int argc, char **argv)
 
 	options.programs = calloc(argc, sizeof(char *));
 	options.triggers = calloc(argc, sizeof(char *));
+	options.settings = calloc(argc, sizeof(char *));
+	options.entries = calloc(argc, sizeof(*options.entries));
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1)
-		take_option(&options, option);
-	if (!options.object == !options.companion)
-		refuse("either --object or --companion is needed");
-	if (options.object && optind < argc)
+		take_option(&options, option, argv);
+	if (!options.object && !options.companion)
+		refuse("--object or --companion is needed");
+	if (!options.companion && optind < argc)
 		refuse("--object takes nothing but options");
 	if (options.companion)
 		/* The element before the rest is an option's; ours goes there, where argv[0] belongs. */
@@ -139,7 +216,7 @@ static struct options parse_options(int argc, char **argv)
 	return options;
 }
 
-/* From here on signals are read in the main loop. Not earlier: one must be able to interrupt a long verification. */
+/* From here on signals are read in the main loop. Before, during the load, see interrupt.h. */
 static int catch_signals(void)
 {
 	sigset_t set;
@@ -190,21 +267,25 @@ static int wait_ms(double deadline)
 
 	if (left > MAX_WAIT_SECONDS) /* also INFINITY */
 		left = MAX_WAIT_SECONDS;
-	return smaller_wait(messages_due_ms(), left > 0 ? (int)(left * 1000) + 1 : 0);
+	return smaller_wait(smaller_wait(messages_due_ms(), changes_due_ms()), left > 0 ? (int)(left * 1000) + 1 : 0);
 }
 
-enum { FD_SIGNALS, FD_STDIN, FD_TRACE, FD_OTHERS, FD_LIMIT = 64 };
+enum { FD_SIGNALS, FD_STDIN, FD_TRACE, FD_STDOUT, FD_OTHERS, FD_LIMIT = 64 };
 
 static size_t gather(struct pollfd *fds, const struct options *options, int signals)
 {
 	int others[FD_LIMIT - FD_OTHERS];
 	size_t count = events_descriptors(others, FD_LIMIT - FD_OTHERS);
 
-	count += triggers_descriptors(others + count, FD_LIMIT - FD_OTHERS - count);
-	count += companion_descriptors(others + count, FD_LIMIT - FD_OTHERS - count);
+	/* Those that are not read have to wait; programs in the kernel never do. */
+	if (!messages_full()) {
+		count += triggers_descriptors(others + count, FD_LIMIT - FD_OTHERS - count);
+		count += companion_descriptors(others + count, FD_LIMIT - FD_OTHERS - count);
+	}
 	fds[FD_SIGNALS] = (struct pollfd){ signals, POLLIN, 0 };
 	fds[FD_STDIN] = (struct pollfd){ options->use_stdin ? STDIN_FILENO : -1, POLLIN, 0 };
 	fds[FD_TRACE] = (struct pollfd){ trace_descriptor(), POLLIN, 0 };
+	fds[FD_STDOUT] = (struct pollfd){ messages_stuck() ? STDOUT_FILENO : -1, POLLOUT, 0 };
 	for (size_t i = 0; i < count; i++)
 		fds[FD_OTHERS + i] = (struct pollfd){ others[i], POLLIN, 0 };
 	return FD_OTHERS + count;
@@ -214,6 +295,8 @@ static void read_everything(void)
 {
 	trace_read();
 	events_consume();
+	if (messages_full())
+		return;
 	triggers_read();
 	companion_read();
 }
@@ -232,10 +315,14 @@ static const char *watch(const struct options *options, int signals)
 			return "signal";
 		if (ready > 0 && fds[FD_STDIN].revents && stdin_ended())
 			return "stdin";
+		if (ready > 0 && fds[FD_STDOUT].revents)
+			messages_flush();
 		if (ready > 0)
 			read_everything();
 		if (options->companion && companion_ended())
 			return "finished";
+		if (changes_due_ms() == 0)
+			changes_say();
 		if (messages_due_ms() == 0)
 			messages_flush();
 		if (messages_broken())
@@ -244,12 +331,18 @@ static const char *watch(const struct options *options, int signals)
 	return "time";
 }
 
-static bool only_iterators(const struct run *run)
+/* Those that run when we want it, and then have run. */
+static bool runs_once(const struct program *program)
+{
+	return is_iterator(program) || is_syscall(program);
+}
+
+static bool all_run_once(const struct run *run)
 {
 	for (size_t i = 0; i < run->program_count; i++)
-		if (run->programs[i].state == PROGRAM_ATTACHED && !is_iterator(&run->programs[i]))
+		if (run->programs[i].state == PROGRAM_ATTACHED && !runs_once(&run->programs[i]))
 			return false;
-	return true;
+	return !struct_ops_count_bare();
 }
 
 static int find_device(struct run *run)
@@ -259,7 +352,7 @@ static int find_device(struct run *run)
 	if (!needs_device(run))
 		return EXIT_OK;
 	if (!run->options.device)
-		run->testbed = testbed_create();
+		run->testbed = testbed_create(wants_netkit(run));
 	else if (!if_nametoindex(run->options.device)) {
 		snprintf(brief, sizeof(brief), "there is no network device %s", run->options.device);
 		message_error(&(struct error_report){ .code = "attach-failed",
@@ -289,16 +382,30 @@ static int attach_stage(struct run *run)
 	return status;
 }
 
+/* For programs that nothing in the system sets off by itself. */
+static void start_work(void)
+{
+	cgroups_start_work();
+	sampling_start_load();
+	struct_ops_start_use();
+}
+
 static void set_in_motion(struct run *run)
 {
 	int namespace = -1;
 
-	iterators_read(run);
-	if (run->testbed) {
-		testbed_start_traffic(run->testbed);
+	iterators_read(run, false);
+	syscalls_call(run);
+	if (!run->options.trigger_count && !run->options.passive)
+		start_work();
+	if (run->testbed)
 		namespace = testbed_peer_namespace(run->testbed);
-	}
+	if (run->testbed && !run->options.passive)
+		testbed_start_traffic(run->testbed);
+	if (!run->options.passive)
+		sockmap_start_traffic(run);
 	triggers_start(run->options.triggers, run->options.trigger_count, namespace);
+	activity_start_for(run);
 }
 
 static void say_results(struct run *run)
@@ -315,12 +422,19 @@ static const char *run_stage(struct run *run, int signals)
 	double start = seconds_now();
 	const char *reason = "finished";
 
+	changes_start(run);
 	set_in_motion(run);
-	if (!only_iterators(run) || run->options.trigger_count)
+	if (!all_run_once(run) || run->options.trigger_count)
 		reason = watch(&run->options, signals);
+	iterators_read(run, true);
+	struct_ops_look();
 	triggers_stop();
+	activity_stop();
+	changes_stop();
 	detach_programs(run);
-	read_everything();
+	await_bpf(run);
+	trace_drain();
+	events_drain();
 	message_stage("run", true, seconds_now() - start);
 	say_results(run);
 	return reason;
@@ -330,6 +444,7 @@ static void clean_up(struct run *run)
 {
 	detach_programs(run);
 	testbed_destroy(run->testbed);
+	cgroups_remove();
 	children_kill_all();
 	trace_close(); /* after the children, whose copies of its descriptor would keep it busy */
 	events_close();
@@ -341,8 +456,11 @@ static void clean_up(struct run *run)
 static int load_stage(struct run *run)
 {
 	double start = seconds_now();
-	int status = load_object(run);
+	int status;
 
+	interrupt_allow(run->options.use_stdin);
+	status = load_object(run);
+	interrupt_forbid();
 	if (status)
 		for (size_t i = 0; i < run->program_count; i++)
 			say_program(&run->programs[i], false);
@@ -381,9 +499,11 @@ static int run_companion(const struct options *options, const char **reason)
 	}
 	await_companion();
 	triggers_start(options->triggers, options->trigger_count, -1);
+	activity_start_beside(options);
 	*reason = watch(options, signals);
 	companion_stop();
 	triggers_stop();
+	activity_stop();
 	trace_read();
 	message_stage("run", companion_status() == 0, seconds_now() - start);
 	children_kill_all();
@@ -398,7 +518,7 @@ static void say_done(int status, const char *reason)
 	json_put_unsigned(json, "status", status);
 	json_put_string(json, "reason", reason);
 	message_end();
-	messages_flush();
+	messages_flush_all();
 }
 
 int main(int argc, char **argv)

@@ -1,225 +1,213 @@
 #include "maps.h"
 
-#include <bpf/btf.h>
-#include <errno.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "btf_json.h"
+#include "globals.h"
+#include "instructions.h"
+#include "map_view.h"
 #include "message.h"
 
-#define MAX_ENTRIES 256
-#define MAX_COUNTED 65536	/* entries looked at only to say how many there are */
+#define MAX_DUMPED_ENTRIES 256
+#define MAX_COUNTED_ENTRIES 65536	/* entries looked at only to say how many there are */
 #define SMALL_ARRAY 16		/* is shown with its zeros */
+#define MAX_INNER_MAPS 64
+
+bool map_has_entries(enum bpf_map_type type)
+{
+	switch (type) {
+	case BPF_MAP_TYPE_ARRAY:
+	case BPF_MAP_TYPE_PERCPU_ARRAY:
+	case BPF_MAP_TYPE_HASH:
+	case BPF_MAP_TYPE_PERCPU_HASH:
+	case BPF_MAP_TYPE_LRU_HASH:
+	case BPF_MAP_TYPE_LRU_PERCPU_HASH:
+	case BPF_MAP_TYPE_LPM_TRIE:
+	case BPF_MAP_TYPE_STACK_TRACE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool is_queue(enum bpf_map_type type)
+{
+	return type == BPF_MAP_TYPE_QUEUE || type == BPF_MAP_TYPE_STACK;
+}
+
+static bool holds_maps(enum bpf_map_type type)
+{
+	return type == BPF_MAP_TYPE_ARRAY_OF_MAPS || type == BPF_MAP_TYPE_HASH_OF_MAPS;
+}
 
 struct dump {
-	struct bpf_map *map;
-	const struct btf *btf;
-	int fd;
-	bool array;
-	size_t copies;	/* CPUs, or 1 */
-	size_t stride;
-	void *key;
-	void *value;
+	struct json *json;
+	struct map_view *view;
 	size_t shown, truncated, zeros;
 };
 
-static bool is_array(enum bpf_map_type type)
+static void put_entry(struct dump *dump)
 {
-	return type == BPF_MAP_TYPE_ARRAY || type == BPF_MAP_TYPE_PERCPU_ARRAY;
-}
-
-static bool is_per_cpu(enum bpf_map_type type)
-{
-	return type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_PERCPU_HASH ||
-	       type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
-}
-
-/* Of the other types the values are descriptors, buffers or sockets, not results. */
-static bool holds_results(enum bpf_map_type type)
-{
-	return is_array(type) || is_per_cpu(type) || type == BPF_MAP_TYPE_HASH || type == BPF_MAP_TYPE_LRU_HASH ||
-	       type == BPF_MAP_TYPE_LPM_TRIE;
-}
-
-static void put_part(struct json *json, const struct dump *dump, __u32 type_id, const struct btf_bytes *bytes)
-{
-	if (type_id && dump->btf)
-		btf_json_value(json, bytes, type_id, 0);
-	else
-		btf_json_untyped(json, bytes);
-}
-
-static void put_entry(struct json *json, struct dump *dump)
-{
-	struct btf_bytes key = { dump->btf, dump->key, bpf_map__key_size(dump->map), 1, 0 };
-	struct btf_bytes value = { dump->btf, dump->value, bpf_map__value_size(dump->map), dump->copies,
-				   dump->stride };
-
-	json_open(json, '{');
-	json_key(json, "key");
-	put_part(json, dump, bpf_map__btf_key_type_id(dump->map), &key);
-	json_key(json, "value");
-	put_part(json, dump, bpf_map__btf_value_type_id(dump->map), &value);
-	json_close(json, '}');
-	dump->shown++;
-}
-
-static bool is_zero(const void *data, size_t size)
-{
-	const unsigned char *bytes = data;
-
-	return !size || (!bytes[0] && !memcmp(bytes, bytes + 1, size - 1));
-}
-
-static void visit_entry(struct json *json, struct dump *dump)
-{
-	if (dump->shown == MAX_ENTRIES && !dump->array) {
+	if (dump->shown == MAX_DUMPED_ENTRIES) {
 		dump->truncated++;
 		return;
 	}
-	if (bpf_map_lookup_elem(dump->fd, dump->key, dump->value))
-		return; /* deleted since we got its key */
-	if (dump->array && bpf_map__max_entries(dump->map) > SMALL_ARRAY &&
-	    is_zero(dump->value, dump->copies * dump->stride))
-		dump->zeros++;
-	else if (dump->shown == MAX_ENTRIES)
-		dump->truncated++;
-	else
-		put_entry(json, dump);
+	map_view_put(dump->json, dump->view);
+	dump->shown++;
 }
 
-static void visit_entries(struct json *json, struct dump *dump)
+static void visit_entry(struct dump *dump)
 {
-	int error = bpf_map_get_next_key(dump->fd, NULL, dump->key);
+	bool array = map_view_is_array(dump->view);
 
-	for (size_t seen = 0; !error && seen < MAX_COUNTED; seen++) {
-		visit_entry(json, dump);
-		error = bpf_map_get_next_key(dump->fd, dump->key, dump->key);
+	if (dump->shown == MAX_DUMPED_ENTRIES && !array)
+		dump->truncated++;
+	else if (!map_view_lookup(dump->view))
+		return;
+	else if (array && dump->view->max_entries > SMALL_ARRAY && map_view_is_zero(dump->view))
+		dump->zeros++;
+	else
+		put_entry(dump);
+}
+
+static void visit_keys(struct dump *dump)
+{
+	bool there = map_view_next(dump->view, true);
+
+	for (size_t seen = 0; there && seen < MAX_COUNTED_ENTRIES; seen++) {
+		visit_entry(dump);
+		there = map_view_next(dump->view, false);
 	}
 }
 
-static void put_entries(struct json *json, struct dump *dump)
+/* In the order in which a program would take them. */
+static void visit_queue(struct dump *dump)
 {
-	json_key(json, "entries");
-	json_open(json, '[');
-	visit_entries(json, dump);
-	json_close(json, ']');
-	if (dump->truncated)
-		json_put_unsigned(json, "truncated", dump->truncated);
-	if (dump->zeros)
-		json_put_unsigned(json, "zeros", dump->zeros);
+	for (__u32 at = 0; !bpf_map_lookup_and_delete_elem(dump->view->fd, NULL, dump->view->value); at++) {
+		memcpy(dump->view->key, &at, sizeof(at));
+		put_entry(dump);
+	}
 }
 
-static struct json *begin_map(const struct bpf_map *map, const char *name)
+static void put_entries(struct json *json, struct map_view *view)
+{
+	struct dump dump = { .json = json, .view = view };
+
+	json_key(json, "entries");
+	json_open(json, '[');
+	if (is_queue(view->type))
+		visit_queue(&dump);
+	else
+		visit_keys(&dump);
+	json_close(json, ']');
+	if (dump.truncated)
+		json_put_unsigned(json, "truncated", dump.truncated);
+	if (dump.zeros)
+		json_put_unsigned(json, "zeros", dump.zeros);
+}
+
+static struct json *begin_map_message(const char *name, enum bpf_map_type type)
 {
 	struct json *json = message_begin("map");
 
 	json_put_string(json, "name", name);
-	json_put_string(json, "map_type", libbpf_bpf_map_type_str(bpf_map__type(map)));
+	json_put_string(json, "map_type", libbpf_bpf_map_type_str(type));
 	return json;
 }
 
-static void dump_map(struct bpf_map *map, const struct btf *btf)
+static void dump_map(const struct run *run, const struct bpf_map *map, const struct btf *btf)
 {
-	enum bpf_map_type type = bpf_map__type(map);
-	struct dump dump = { .map = map, .btf = btf, .fd = bpf_map__fd(map), .array = is_array(type) };
+	struct map_view view;
+	struct json *json;
 
-	dump.copies = is_per_cpu(type) ? libbpf_num_possible_cpus() : 1;
-	dump.stride = (bpf_map__value_size(map) + 7) / 8 * 8;
-	dump.key = calloc(1, bpf_map__key_size(map));
-	dump.value = calloc(dump.copies, dump.stride);
-	if (dump.key && dump.value) {
-		put_entries(begin_map(map, bpf_map__name(map)), &dump);
+	if (map_view_open(&view, map, btf)) {
+		json = begin_map_message(view.name, view.type);
+		put_entries(json, &view);
+		if (map_is_only_looked_up(run, map))
+			json_put_bool(json, "only_read", true);
 		message_end();
 	}
-	free(dump.key);
-	free(dump.value);
+	map_view_close(&view);
 }
 
-/* Constants inside functions ("hello.____fmt") are formats and strings; .kconfig is the kernel's, not the program's. */
-static bool is_internal(const char *section, const char *variable)
+/* "outer[3]"; a key that is no number as its bytes. */
+static void name_inner(const struct map_view *outer, char *name, size_t size)
 {
-	return !strcmp(section, ".kconfig") || (!strncmp(section, ".rodata", 7) && strchr(variable, '.'));
+	const unsigned char *key = outer->key;
+	size_t used = snprintf(name, size, "%s[", outer->name);
+
+	if (outer->key_size == sizeof(__u32))
+		used += snprintf(name + used, size - used, "%u", *(const __u32 *)outer->key);
+	else
+		for (size_t i = 0; i < outer->key_size && used + 4 < size; i++)
+			used += snprintf(name + used, size - used, "%02x", key[i]);
+	snprintf(name + used, size - used, "]");
 }
 
-/* A global pointer that only keeps a struct in BTF: const struct event *unused. */
-static bool is_anchor(const struct btf_bytes *bytes, const struct btf_type *type, size_t offset)
+static void dump_inner(const struct map_view *outer, const struct bpf_map *like)
 {
-	const struct btf_type *pointer = btf_resolve(bytes->btf, type->type);
+	int fd = bpf_map_get_fd_by_id(*(const __u32 *)outer->value);
+	struct map_view view;
+	struct json *json;
+	char name[256];
 
-	return pointer && btf_is_ptr(pointer) && is_zero(bytes->data + offset, sizeof(__u64));
+	if (fd < 0)
+		return;
+	if (map_view_open_inner(&view, fd, like, outer->btf) &&
+	    (map_has_entries(view.type) || is_queue(view.type))) {
+		name_inner(outer, name, sizeof(name));
+		json = begin_map_message(name, view.type);
+		put_entries(json, &view);
+		message_end();
+	}
+	map_view_close(&view);
+	close(fd);
 }
 
-static bool is_result(const struct btf_bytes *bytes, const struct btf_type *section,
-		      const struct btf_var_secinfo *variable)
+static void dump_outer(struct bpf_map *map, const struct btf *btf)
 {
-	const struct btf_type *type = btf__type_by_id(bytes->btf, variable->type);
+	struct map_view view;
+	bool there = map_view_open(&view, map, btf) && map_view_next(&view, true);
 
-	return !is_internal(btf__name_by_offset(bytes->btf, section->name_off),
-			 btf__name_by_offset(bytes->btf, type->name_off)) &&
-	       !is_anchor(bytes, type, variable->offset);
+	for (size_t shown = 0; there && shown < MAX_INNER_MAPS; there = map_view_next(&view, false)) {
+		if (!map_view_lookup(&view))
+			continue;
+		dump_inner(&view, bpf_map__inner_map(map));
+		shown++;
+	}
+	map_view_close(&view);
 }
 
-static void put_variable(struct json *json, const struct btf_bytes *bytes, const struct btf_var_secinfo *variable)
+static void dump_globals(struct globals *globals)
 {
-	const struct btf_type *type = btf__type_by_id(bytes->btf, variable->type);
-	const char *name = btf__name_by_offset(bytes->btf, type->name_off);
-
-	json_open(json, '{');
-	json_put_string(json, "key", name);
-	json_key(json, "value");
-	btf_json_value(json, bytes, type->type, variable->offset);
-	json_close(json, '}');
-}
-
-static void put_variables(struct json *json, const struct btf_bytes *bytes, const struct btf_type *section)
-{
-	const struct btf_var_secinfo *variables = btf_var_secinfos(section);
+	struct json *json = begin_map_message(globals->section, BPF_MAP_TYPE_ARRAY);
 
 	json_key(json, "entries");
 	json_open(json, '[');
-	for (int i = 0; i < btf_vlen(section); i++)
-		if (is_result(bytes, section, &variables[i]))
-			put_variable(json, bytes, &variables[i]);
+	for (int i = 0; i < btf_vlen(globals->variables); i++)
+		if (globals_variable(globals, i))
+			globals_put(json, globals, globals_variable(globals, i));
 	json_close(json, ']');
-}
-
-static bool has_results(const struct btf_bytes *bytes, const struct btf_type *section)
-{
-	for (int i = 0; i < btf_vlen(section); i++)
-		if (is_result(bytes, section, &btf_var_secinfos(section)[i]))
-			return true;
-	return false;
-}
-
-/* The map of a section of global variables: "ebpf_dev.bss", ".data.mine", ... */
-static void dump_globals(struct bpf_map *map, const struct btf *btf)
-{
-	const char *name = strchr(bpf_map__name(map), '.');
-	int id = name && btf ? btf__find_by_name_kind(btf, name, BTF_KIND_DATASEC) : -1;
-	struct btf_bytes bytes = { btf, calloc(1, bpf_map__value_size(map)), bpf_map__value_size(map), 1, 0 };
-	__u32 zero = 0;
-
-	if (id > 0 && bytes.data && !bpf_map_lookup_elem(bpf_map__fd(map), &zero, (void *)bytes.data) &&
-	    has_results(&bytes, btf__type_by_id(btf, id))) {
-		put_variables(begin_map(map, name), &bytes, btf__type_by_id(btf, id));
-		message_end();
-	}
-	free((void *)bytes.data);
+	message_end();
+	globals_close(globals);
 }
 
 void maps_dump(const struct run *run)
 {
 	const struct btf *btf = bpf_object__btf(run->object);
+	struct globals globals;
 	struct bpf_map *map;
 
 	bpf_object__for_each_map(map, run->object) {
 		if (bpf_map__fd(map) < 0)
 			continue;
-		if (bpf_map__is_internal(map))
-			dump_globals(map, btf);
-		else if (holds_results(bpf_map__type(map)))
-			dump_map(map, btf);
+		if (bpf_map__is_internal(map)) {
+			if (globals_open(&globals, map, btf))
+				dump_globals(&globals);
+		} else if (map_has_entries(bpf_map__type(map)) || is_queue(bpf_map__type(map)))
+			dump_map(run, map, btf);
+		else if (holds_maps(bpf_map__type(map)))
+			dump_outer(map, btf);
 	}
 }

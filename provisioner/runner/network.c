@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "message.h"
+#include "redirect.h"
+#include "testbed.h"
 
 /* What clsact leaves on a device when its owner dies, unlike links. */
 static struct filter {
@@ -26,25 +28,32 @@ static const char *device_name(const struct run *run)
 static bool xdp_taken(const struct run *run)
 {
 	for (size_t i = 0; i < run->program_count; i++)
-		if (run->programs[i].type == BPF_PROG_TYPE_XDP && run->programs[i].state == PROGRAM_ATTACHED)
+		if (run->programs[i].type == BPF_PROG_TYPE_XDP && run->programs[i].state == PROGRAM_ATTACHED &&
+		    run->programs[i].link_fd >= 0)
 			return true;
 	return false;
 }
 
-static int attach_generic_xdp(struct run *run, struct program *program)
+/* Not by libbpf's function: with a type that is only inferred from the section it asks for the wrong hook. */
+static int link_xdp(const struct run *run, struct program *program, __u32 flags)
 {
-	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = XDP_FLAGS_SKB_MODE);
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = flags);
 
 	program->link_fd = bpf_link_create(bpf_program__fd(program->bpf), run->device_index, BPF_XDP, &opts);
-	if (program->link_fd < 0)
-		return program->link_fd;
-	message_log("note", "%s: the driver of %s does not take it, attached in generic mode", program->name,
-		    device_name(run));
-	return 0;
+	return program->link_fd < 0 ? program->link_fd : 0;
+}
+
+static bool runs_generic(const struct run *run)
+{
+	LIBBPF_OPTS(bpf_xdp_query_opts, opts);
+
+	return !bpf_xdp_query(run->device_index, 0, &opts) && opts.attach_mode == XDP_ATTACHED_SKB;
 }
 
 int attach_xdp(struct run *run, struct program *program)
 {
+	int error;
+
 	snprintf(program->target, sizeof(program->target), "%s", device_name(run));
 	if (xdp_taken(run)) {
 		program_set(program, PROGRAM_SKIPPED,
@@ -52,8 +61,14 @@ int attach_xdp(struct run *run, struct program *program)
 			    program->name);
 		return 0;
 	}
-	program->link = bpf_program__attach_xdp(program->bpf, run->device_index);
-	return program->link ? 0 : attach_generic_xdp(run, program);
+	redirect_fill_maps(run);
+	error = link_xdp(run, program, 0);
+	if (error)
+		error = link_xdp(run, program, XDP_FLAGS_SKB_MODE);
+	if (!error && runs_generic(run))
+		message_log("note", "%s: the driver of %s does not take it, attached in generic mode", program->name,
+			    device_name(run));
+	return error;
 }
 
 static bool names_egress(const struct program *program)
@@ -68,14 +83,37 @@ static void set_direction(const struct run *run, struct program *program)
 }
 
 #if HAVE_LIBBPF(1, 3)
-int attach_tcx(struct run *run, struct program *program)
+static int attach_hook(struct run *run, struct program *program, enum bpf_attach_type hook)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, opts);
-	enum bpf_attach_type hook = names_egress(program) ? BPF_TCX_EGRESS : BPF_TCX_INGRESS;
 
-	set_direction(run, program);
 	program->link_fd = bpf_link_create(bpf_program__fd(program->bpf), run->device_index, hook, &opts);
 	return program->link_fd < 0 ? program->link_fd : 0;
+}
+
+int attach_tcx(struct run *run, struct program *program)
+{
+	set_direction(run, program);
+	return attach_hook(run, program, names_egress(program) ? BPF_TCX_EGRESS : BPF_TCX_INGRESS);
+}
+
+int attach_netkit(struct run *run, struct program *program)
+{
+	bool peer = section_under(program->section, "netkit/peer");
+	int error;
+
+	snprintf(program->target, sizeof(program->target), "%s %s", device_name(run), peer ? "peer" : "primary");
+	if (run->testbed && !testbed_is_netkit(run->testbed)) {
+		program_set(program, PROGRAM_FAILED,
+			    "a pair of netkit devices cannot be made: that takes Linux 6.7 with CONFIG_NETKIT, and "
+			    "iproute2 6.7");
+		return 0;
+	}
+	error = attach_hook(run, program, peer ? BPF_NETKIT_PEER : BPF_NETKIT_PRIMARY);
+	if (error)
+		program_set(program, PROGRAM_FAILED, "%s does not take it (%s): is it the primary device of a netkit pair?",
+			    device_name(run), strerror(-error));
+	return 0;
 }
 #else
 int attach_tcx(struct run *run, struct program *program)
@@ -104,7 +142,9 @@ static int attach_clsact(struct run *run, struct program *program)
 		.hook = { .sz = sizeof(filter->hook),
 			  .ifindex = run->device_index,
 			  .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS },
-		.opts = { .sz = sizeof(filter->opts), .prog_fd = bpf_program__fd(program->bpf) },
+		/* Left to the kernel, the last one would come first. */
+		.opts = { .sz = sizeof(filter->opts), .prog_fd = bpf_program__fd(program->bpf),
+			  .priority = filter_count + 1 },
 	};
 	error = create_clsact(&filter->hook);
 	if (error)

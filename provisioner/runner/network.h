@@ -7,6 +7,7 @@
 int attach_xdp(struct run *run, struct program *program);
 int attach_tc(struct run *run, struct program *program);  /* clsact, by direction in the names */
 int attach_tcx(struct run *run, struct program *program); /* Linux 6.6 */
+int attach_netkit(struct run *run, struct program *program); /* Linux 6.7 */
 void network_detach(void);
 
 #endif

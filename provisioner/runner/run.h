@@ -16,18 +16,32 @@ enum { EXIT_OK = 0, EXIT_INTERNAL = 1, EXIT_USAGE = 2, EXIT_LOAD = 7, EXIT_ATTAC
 
 struct options {
 	const char *object;
-	const char *companion;	/* the program's own user space, instead of an object */
+	const char *companion;	/* the program's own user space, which loads the object itself */
 	char **companion_argv;	/* for execv; the first element is a place for its name */
 	double seconds;		/* 0: until told to stop */
 	bool trace;		/* read the trace even when no program calls bpf_printk */
 	bool use_stdin;		/* the end of stdin asks us to stop */
 	bool verbose;		/* libbpf's own debug lines to stderr */
 	const char *device;	/* NULL: the testbed's */
+	const char *cgroup;	/* NULL: one of our own, with a workload in it */
+	const char *attach_to;	/* the program that freplace and the like extend, by name or id; or NULL */
 	const char *log_dir;
+	const char *license;	/* instead of the object's own, or NULL */
+	const char **settings;	/* VARIABLE=VALUE */
+	size_t setting_count;
+	struct {
+		const char *map;
+		const char *entry; /* KEY=VALUE */
+	} *entries;
+	size_t entry_count;
 	const char **programs;	/* only these; none given: all */
 	size_t program_count;
 	const char **triggers;
 	size_t trigger_count;
+	bool passive;		/* neither activity nor traffic of our own */
+	const char *bin;	/* PATH or PATH:SYMBOL for probes of user space */
+	const char *own_binary;	/* the program's own executable, for probes of it */
+	int pid;		/* only this process is probed and sampled; 0: all */
 };
 
 enum program_state { PROGRAM_PENDING, PROGRAM_ATTACHED, PROGRAM_SKIPPED, PROGRAM_FAILED };
@@ -39,8 +53,11 @@ struct program {
 	enum bpf_prog_type type;	/* as loaded */
 	enum program_state state;
 	bool absent;		/* its target is not in this kernel: the others may do without it */
+	bool extends;		/* its target is another BPF program */
+	int target_fd;		/* that program, while loading */
 	char target[160];
 	char reason[320];
+	struct program *twin;	/* on the same hook, for which this one was left out */
 	char *log;		/* the verifier's words when it refused the program */
 	struct bpf_link *link;
 	int link_fd;		/* a link made without libbpf, or -1 */
@@ -51,6 +68,7 @@ struct program {
 struct run {
 	struct options options;
 	struct bpf_object *object;
+	struct bpf_object *extensions;	/* a second copy, for programs that extend those of the first */
 	struct program *programs;
 	size_t program_count;
 	struct testbed *testbed;	/* NULL when no program needs one */

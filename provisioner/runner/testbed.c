@@ -23,6 +23,8 @@
 struct testbed {
 	pid_t peer;		/* holds the second namespace */
 	pid_t responder;	/* answers in ours */
+	bool netkit;
+	struct service services[SERVICE_COUNT];
 	int peer_namespace;
 	int channel;		/* one byte a step, both ways; its end ends the peer */
 };
@@ -73,19 +75,30 @@ static void behave_like_a_card(const char *device)
 	set_feature(device, ETHTOOL_SGRO, 1);
 }
 
-static int set_up_ours(pid_t peer)
+static int make_pair(pid_t peer, bool netkit)
 {
+	/* A netkit device chooses its own hardware addresses. */
+	const char *ours = netkit ? "" : "address " TESTBED_MAC, *theirs = netkit ? "" : "address " TESTBED_PEER_MAC;
 	char script[512];
-	int error;
 
 	snprintf(script, sizeof(script),
+		 "link add " TESTBED_DEVICE " %s type %s peer name " TESTBED_PEER_DEVICE " %s netns %d\n"
 		 "link set lo up\n"
-		 "link add " TESTBED_DEVICE " type veth peer name " TESTBED_PEER_DEVICE " netns %d\n"
 		 "address add " TESTBED_IPV4 "/24 dev " TESTBED_DEVICE "\n"
 		 "address add " TESTBED_IPV6 "/64 dev " TESTBED_DEVICE " nodad\n"
 		 "link set " TESTBED_DEVICE " up\n",
-		 (int)peer);
-	error = run_ip(script);
+		 ours, netkit ? "netkit" : "veth", theirs, (int)peer);
+	return run_ip(script);
+}
+
+static int set_up_ours(struct testbed *testbed)
+{
+	int error;
+
+	if (testbed->netkit && !make_pair(testbed->peer, true))
+		return 0;
+	testbed->netkit = false;
+	error = make_pair(testbed->peer, false);
 	if (!error)
 		behave_like_a_card(TESTBED_DEVICE);
 	return error;
@@ -96,7 +109,8 @@ static int set_up_peer(void)
 	int error = run_ip("link set lo up\n"
 			   "address add " TESTBED_PEER_IPV4 "/24 dev " TESTBED_PEER_DEVICE "\n"
 			   "address add " TESTBED_PEER_IPV6 "/64 dev " TESTBED_PEER_DEVICE " nodad\n"
-			   "link set " TESTBED_PEER_DEVICE " up\n");
+			   "link set " TESTBED_PEER_DEVICE " up\n"
+			   "route add " TESTBED_SEGMENT_NETWORK "/64 via " TESTBED_IPV6 "\n");
 
 	if (!error)
 		behave_like_a_card(TESTBED_PEER_DEVICE);
@@ -149,12 +163,12 @@ static int open_namespace(pid_t pid)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-static pid_t start_responder(void)
+static pid_t start_responder(const struct service *services)
 {
 	pid_t pid = fork_tied();
 
 	if (pid == 0)
-		traffic_answer_forever();
+		services_answer_forever(services);
 	return pid;
 }
 
@@ -163,9 +177,11 @@ static bool join(struct testbed *testbed)
 	if (testbed->peer <= 0 || !await(testbed->channel))
 		return false;
 	testbed->peer_namespace = open_namespace(testbed->peer);
-	if (set_up_ours(testbed->peer) || !tell(testbed->channel) || !await(testbed->channel))
+	if (set_up_ours(testbed) || !tell(testbed->channel) || !await(testbed->channel))
 		return false;
-	testbed->responder = start_responder();
+	if (services_open(testbed->services))
+		return false;
+	testbed->responder = start_responder(testbed->services);
 	return testbed->responder > 0;
 }
 
@@ -187,13 +203,14 @@ static void announce(void)
 	message_end();
 }
 
-struct testbed *testbed_create(void)
+struct testbed *testbed_create(bool netkit)
 {
 	struct testbed *testbed = calloc(1, sizeof(*testbed));
 
 	if (!testbed)
 		return NULL;
 	testbed->channel = testbed->peer_namespace = -1;
+	testbed->netkit = netkit;
 	if (unshare(CLONE_NEWNET)) {
 		message_log("warning", "cannot make a network namespace: %s", strerror(errno));
 		free(testbed);
@@ -219,6 +236,16 @@ int testbed_peer_namespace(const struct testbed *testbed)
 	return testbed->peer_namespace;
 }
 
+bool testbed_is_netkit(const struct testbed *testbed)
+{
+	return testbed->netkit;
+}
+
+const struct service *testbed_services(const struct testbed *testbed)
+{
+	return testbed->services;
+}
+
 static void stop_child(pid_t pid)
 {
 	if (pid > 0 && !kill(pid, SIGKILL))
@@ -231,6 +258,7 @@ void testbed_destroy(struct testbed *testbed)
 		return;
 	stop_child(testbed->peer);
 	stop_child(testbed->responder);
+	services_close(testbed->services);
 	close(testbed->channel);
 	close(testbed->peer_namespace);
 	free(testbed);

@@ -19,6 +19,7 @@
 #define INSTANCES TRACEFS "/instances"
 #define INSTANCE_PREFIX "ebpf-dev-"
 #define EVENT "bpf_trace_printk: "
+#define READS_AT_ONCE 64 /* then the main loop has a look at its signals and its clock */
 
 static char instance[128]; /* "" when we read the global pipe */
 static int pipe_fd = -1;
@@ -163,10 +164,17 @@ static void put_header(struct json *json, struct header *header)
 	json_put_double(json, "time", header->time);
 }
 
+static size_t unread; /* lines dropped because nobody reads what we say */
+
 static void say_printk(const char *text, size_t length, struct header *header)
 {
-	struct json *json = message_begin("printk");
+	struct json *json;
 
+	if (messages_full()) {
+		unread++;
+		return;
+	}
+	json = message_begin("printk");
 	if (header)
 		put_header(json, header);
 	json_key(json, "text");
@@ -174,18 +182,31 @@ static void say_printk(const char *text, size_t length, struct header *header)
 	message_end();
 }
 
-/* "CPU:1 [LOST 42 EVENTS]" */
-static bool say_lost(const char *line)
+static void say_lost_lines(unsigned long count)
 {
-	unsigned long count;
-	struct json *json;
+	struct json *json = message_begin("lost");
 
-	if (sscanf(line, "CPU:%*d [LOST %lu EVENTS]", &count) != 1)
-		return false;
-	json = message_begin("lost");
 	json_put_string(json, "source", "printk");
 	json_put_unsigned(json, "count", count);
 	message_end();
+}
+
+static void say_unread(void)
+{
+	if (!unread || messages_full())
+		return;
+	say_lost_lines(unread);
+	unread = 0;
+}
+
+/* "CPU:1 [LOST 42 EVENTS]" */
+static bool read_loss(const char *line)
+{
+	unsigned long count;
+
+	if (sscanf(line, "CPU:%*d [LOST %lu EVENTS]", &count) != 1)
+		return false;
+	say_lost_lines(count);
 	return true;
 }
 
@@ -198,7 +219,7 @@ static void read_line(const char *line, size_t length)
 		return; /* the format string ended in a line feed of its own */
 	if (event && parse_header(line, event - line, &header))
 		say_printk(event + strlen(EVENT), line + length - event - strlen(EVENT), &header);
-	else if (!say_lost(line) && *instance)
+	else if (!read_loss(line) && *instance)
 		/* A later line of a text of several; the global pipe has lines of other tracers instead. */
 		say_printk(line, length, NULL);
 }
@@ -219,17 +240,28 @@ static void read_lines(void)
 		pending_size = 0; /* no line is that long */
 }
 
-void trace_read(void)
+bool trace_read(void)
 {
-	/* Bounded, so that a program which floods the trace cannot keep the main loop from its signals. */
-	for (int i = 0; i < 64 && pipe_fd >= 0; i++) {
+	say_unread();
+	for (int i = 0; i < READS_AT_ONCE && pipe_fd >= 0; i++) {
 		ssize_t n = read(pipe_fd, pending + pending_size, sizeof(pending) - pending_size);
 
 		if (n <= 0)
-			return;
+			return false;
 		pending_size += n;
 		read_lines();
 	}
+	return pipe_fd >= 0;
+}
+
+void trace_drain(void)
+{
+	double deadline = seconds_now() + MAX_DRAIN_SECONDS;
+
+	/* In the global pipe others may go on for ever. */
+	while (trace_read() && seconds_now() < deadline)
+		messages_flush();
+	say_unread();
 }
 
 void trace_close(void)

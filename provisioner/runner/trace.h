@@ -5,9 +5,12 @@
 #ifndef RUNNER_TRACE_H
 #define RUNNER_TRACE_H
 
+#include <stdbool.h>
+
 void trace_open(void);		/* a failure is logged: the run goes on without printk */
 int trace_descriptor(void);	/* to poll, -1 when there is none */
-void trace_read(void);		/* what is there now */
+bool trace_read(void);		/* what is there now, but not for ever in a flood; true when there may be more */
+void trace_drain(void);		/* the rest, once no program prints any more */
 void trace_close(void);
 
 #endif

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cgroups.h"
 #include "lines.h"
 #include "message.h"
 #include "util.h"
@@ -32,6 +33,7 @@ static void become_command(const char *command, int output, int namespace)
 	dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
 	dup2(output, STDOUT_FILENO);
 	dup2(output, STDERR_FILENO);
+	cgroups_join(); /* not before /dev/null is open: its programs may deny that */
 	execl("/bin/sh", "sh", "-c", command, (char *)NULL);
 	_exit(127);
 }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -44,6 +46,14 @@ int write_file(const char *path, const char *text)
 	error = write_all(fd, text, strlen(text));
 	close(fd);
 	return error;
+}
+
+void set_socket_deadline(int fd)
+{
+	struct timeval limit = { .tv_usec = 300000 };
+
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)); /* of connect too */
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 }
 
 void text_append(struct text *text, const char *data, size_t size)
@@ -87,4 +97,13 @@ pid_t fork_tied(void)
 		_exit(0);
 	become_ordinary();
 	return 0;
+}
+
+pid_t fork_worker(void)
+{
+	pid_t pid = fork_tied();
+
+	if (pid == 0)
+		close_range(STDERR_FILENO + 1, ~0U, 0);
+	return pid;
 }

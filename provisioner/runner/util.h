@@ -6,11 +6,19 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
 double seconds_now(void); /* monotonic */
+
+/* How long to go on reading what was sent before the programs were detached, should it never end. */
+#define MAX_DRAIN_SECONDS 3
 
 /* Both return a negative errno on failure. */
 int write_file(const char *path, const char *text);
 int write_all(int fd, const void *data, size_t size);
+
+/* Sending and receiving (and connecting) give up soon: a program may have made the other side silent. */
+void set_socket_deadline(int fd);
 
 /* Gathers text, for details of an error; holds "" at the start once something asked for it. */
 struct text {
@@ -26,5 +34,8 @@ void text_free(struct text *text);
  * Returns 0 in the child, its pid in the parent, a negative errno on failure.
  */
 pid_t fork_tied(void);
+
+/* The same for a child that works while programs are attached: a link's descriptor in it would keep them attached. */
+pid_t fork_worker(void);
 
 #endif

@@ -5,9 +5,11 @@
 #include "json.h"
 #include "run.h"
 
-/* Hooks a counter behind an XDP or tc program; without one (old kernel, no JIT) there are just no verdicts. */
+/*
+ * Hooks a counter behind a program whose return value has a name (XDP_*, TC_ACT_*, SK_*, NF_*, ...). Without one
+ * (Linux before 5.17, no JIT, a kernel locked down) there are no verdicts, and one note.
+ */
 void verdicts_watch(struct program *program);
 void verdicts_put(struct json *json, const struct program *program);
-void verdicts_close(struct program *program);
 
 #endif

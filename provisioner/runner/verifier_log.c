@@ -85,11 +85,25 @@ static bool last_source(const char *log, char *file, size_t size, unsigned int *
 	return true;
 }
 
+/* What kernels say of helpers, kernel functions, struct_ops and LSM programs alike. */
+static bool wants_license(const char *log)
+{
+	return strstr(log, "GPL-restricted") || strstr(log, "non-GPL") || strstr(log, "GPL compatible license");
+}
+
+static void blame_license(struct error_report *error, char *brief, size_t size)
+{
+	snprintf(brief, size, "%s uses what the kernel keeps for GPL programs, and its object has no such license",
+		 error->program);
+	error->code = "missing-license";
+	error->hint = "Add char LICENSE[] SEC(\"license\") = \"GPL\"; to the program, or run it with --license GPL.";
+}
+
 void verifier_report(const struct options *options, const struct program *program)
 {
 	struct error_report error = { .code = "verifier-rejected", .program = program->name };
 	char *details = last_lines(program->log);
-	char brief[200], file[256];
+	char brief[300], file[256];
 
 	if (options->log_dir)
 		save(options, program);
@@ -97,6 +111,8 @@ void verifier_report(const struct options *options, const struct program *progra
 	error.brief = brief;
 	error.details = details;
 	error.hint = "The last line before the end of the log says what the verifier could not prove safe.";
+	if (wants_license(program->log))
+		blame_license(&error, brief, sizeof(brief));
 	if (last_source(program->log, file, sizeof(file), &error.line))
 		error.file = file;
 	message_error(&error);

@@ -7,6 +7,7 @@ import sys
 from typing import Any, TextIO
 
 from provisioner.core.errors import EbpfDevError
+from provisioner.ui.explain import show_explanation
 from provisioner.ui.screen import Screen, safe
 
 #: Evidence beyond this is cut in its middle: the beginning says what was done, the end what went wrong.
@@ -24,7 +25,10 @@ def render_error(
         return
     screen = Screen(stream or sys.stderr)
     screen.paragraph(safe(error.brief), first=("Error: ", "bold red"), style="bold")
-    lines = error.details.rstrip().splitlines()
+    explanation = getattr(error, "explanation", None)
+    if explanation:
+        show_explanation(screen, explanation)
+    lines = [] if explanation and not verbose else error.details.rstrip().splitlines()
     for line in lines if verbose else summarised(lines):
         screen.line("  ", safe(line))
     for number, line in enumerate(error.hint.splitlines()):
@@ -33,6 +37,7 @@ def render_error(
 
 def error_as_dict(error: EbpfDevError) -> dict[str, Any]:
     """The error as in the report of a run (schema 1); ``file`` and ``line`` are None where unknown."""
+    explanation = getattr(error, "explanation", None)
     return {
         "code": error.code,
         "brief": error.brief,
@@ -40,6 +45,7 @@ def error_as_dict(error: EbpfDevError) -> dict[str, Any]:
         "hint": error.hint,
         "file": getattr(error, "file", None),
         "line": getattr(error, "line", None),
+        **({"explanation": explanation} if explanation else {}),
     }
 
 

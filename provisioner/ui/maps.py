@@ -1,15 +1,16 @@
-"""Maps and global variables of a finished run: histograms where the numbers are one, else tables."""
+"""Maps and global variables: histograms where the numbers are one, else tables; and what changes in them."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from provisioner.ui.charts import bar_lines, log2_rows
-from provisioner.ui.screen import Part, Screen, safe
+from provisioner.ui.events import stack_lines
+from provisioner.ui.screen import Part, Screen, clipped, safe
 from provisioner.ui.tables import table_lines
+from provisioner.ui.values import NOTHING_SHOWN, Shown, joined, stacks, value_text
 
 MapReport = Mapping[str, Any]
 Lines = Iterator[list[Part]]
@@ -37,8 +38,28 @@ def map_lines(screen: Screen, report: MapReport) -> Lines:
         yield from histogram_lines(screen, slots)
     elif all(_inner_slots(entry["value"]) for entry in entries):
         yield from _keyed_histograms(screen, entries)
+    elif any(True for entry in entries for _ in stacks(_shown(entry))):
+        yield from _stacked(screen, report, entries)
     else:
         yield from _table(screen, report, entries)
+
+
+def change_lines(screen: Screen, change: MapReport) -> Lines:
+    """A line for each entry that has changed; histograms are drawn at the end only."""
+    name, entries = str(change["map"]), list(change["entries"])
+    if _HISTOGRAM_NAME.search(name) and _as_slots(name, entries) is not None:
+        return
+    for entry in entries:
+        if _is_slots(entry) or _inner_slots(entry["value"]):
+            continue
+        shown = _shown(entry)
+        key, value = value_text(entry["key"], shown, "key"), value_text(entry["value"], shown, "value")
+        title = "" if name.startswith(".") else f"{safe(name)}  "
+        room = screen.width - len(title) - 1
+        text = f"{key}  {value}" if not screen.fancy else clipped(f"{key}  {value}", room, screen.ellipsis)
+        yield [(title, "dim"), text]
+    if change.get("more"):
+        yield [(f"{safe(name)}  and {change['more']} more", "dim")]
 
 
 def histogram_lines(screen: Screen, slots: Sequence[int]) -> Lines:
@@ -48,21 +69,6 @@ def histogram_lines(screen: Screen, slots: Sequence[int]) -> Lines:
         yield from bar_lines(screen, rows, indent=2)
     else:
         yield [("  nothing was counted", "dim")]
-
-
-def value_text(value: object) -> str:
-    """A decoded key or value in one line: ``5``, ``text``, ``a=1 b=2``, ``[1, 2]``."""
-    if isinstance(value, str):
-        return safe(value)
-    if isinstance(value, Mapping):
-        return " ".join(f"{name}={_nested(item)}" for name, item in value.items())
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_nested(item) for item in value) + "]"
-    return json.dumps(value)
-
-
-def _nested(value: object) -> str:
-    return f"{{{value_text(value)}}}" if isinstance(value, Mapping) else value_text(value)
 
 
 def _title(report: MapReport, entries: Sequence[Any]) -> list[Part]:
@@ -85,6 +91,22 @@ def _table(screen: Screen, report: MapReport, entries: list[Any]) -> Lines:
             yield [(f"  {count} {words}", "dim")]
 
 
+def _stacked(screen: Screen, report: MapReport, entries: list[Any]) -> Lines:
+    """Entries whose readings have stacks: each in a line, the frames below."""
+    shown = _sorted(str(report.get("type")), entries)[:MAX_ROWS]
+    for entry in shown:
+        readings = _shown(entry)
+        key, value = value_text(entry["key"], readings, "key"), value_text(entry["value"], readings, "value")
+        yield [f"  {clipped(f'{value}  {key}', screen.width - 3, screen.ellipsis)}"]
+        yield from stack_lines(readings, indent=6)
+    if len(entries) > len(shown):
+        yield [(f"  {len(entries) - len(shown)} more with --json", "dim")]
+
+
+def _shown(entry: Mapping[str, Any]) -> Shown:
+    return entry.get("shown") or NOTHING_SHOWN
+
+
 def _sorted(kind: str, entries: list[Any]) -> list[Any]:
     """Counters of a hash with the largest first, as it has no order of its own; anything else as it comes."""
     if "hash" in kind and all(_is_int(entry["value"]) for entry in entries):
@@ -94,20 +116,28 @@ def _sorted(kind: str, entries: list[Any]) -> list[Any]:
 
 def _columns(entries: Sequence[Any]) -> tuple[list[str], list[list[str]]]:
     """Column names and cells; a struct that all entries share gives a column for each of its fields."""
-    parts = [_fields("key", [entry["key"] for entry in entries])]
-    parts.append(_fields("value", [entry["value"] for entry in entries]))
+    parts = [_fields("key", entries), _fields("value", entries)]
     if sum(len(names) for names, _ in parts) > _MAX_FIELDS:
-        parts = [(["key"], [[value_text(entry["key"])] for entry in entries]),
-                 (["value"], [[value_text(entry["value"])] for entry in entries])]  # fmt: skip
+        parts = [_whole("key", entries), _whole("value", entries)]
     names = parts[0][0] + parts[1][0]
     return names, [[*key, *value] for key, value in zip(parts[0][1], parts[1][1], strict=True)]
 
 
-def _fields(name: str, values: Sequence[Any]) -> tuple[list[str], list[list[str]]]:
+def _fields(part: str, entries: Sequence[Any]) -> tuple[list[str], list[list[str]]]:
+    values = [entry[part] for entry in entries]
     first = values[0]
-    if isinstance(first, Mapping) and all(isinstance(v, Mapping) and v.keys() == first.keys() for v in values):
-        return list(first), [[value_text(item) for item in value.values()] for value in values]
-    return [name], [[value_text(value)] for value in values]
+    if not isinstance(first, Mapping) or any(part in _shown(entry) for entry in entries):
+        return _whole(part, entries)
+    if not all(isinstance(value, Mapping) and value.keys() == first.keys() for value in values):
+        return _whole(part, entries)
+    return list(first), [
+        [value_text(value, _shown(entry), joined(part, name)) for name, value in entry[part].items()]
+        for entry in entries
+    ]
+
+
+def _whole(part: str, entries: Sequence[Any]) -> tuple[list[str], list[list[str]]]:
+    return [part], [[value_text(entry[part], _shown(entry), part)] for entry in entries]
 
 
 def _variables(screen: Screen, section: str, entries: Sequence[Any]) -> Lines:
@@ -117,14 +147,14 @@ def _variables(screen: Screen, section: str, entries: Sequence[Any]) -> Lines:
         if _is_slots(entry):
             yield [f"  {safe(str(entry['key']))}"]
             yield from histogram_lines(screen, entry["value"])
-    rows = [[str(entry["key"]), value_text(entry["value"])] for entry in plain]
+    rows = [[str(entry["key"]), value_text(entry["value"], _shown(entry), "value")] for entry in plain]
     yield from table_lines(screen, ["variable", "value"], rows, indent=2) if rows else []
 
 
 def _keyed_histograms(screen: Screen, entries: Sequence[Any]) -> Lines:
     for entry in entries[:MAX_ROWS]:
         rest = {name: item for name, item in entry["value"].items() if name != "slots"}
-        yield [f"  {value_text(entry['key'])}  {value_text(rest)}".rstrip()]
+        yield [f"  {value_text(entry['key'], _shown(entry), 'key')}  {value_text(rest)}".rstrip()]
         yield from histogram_lines(screen, _inner_slots(entry["value"]) or ())
     if len(entries) > MAX_ROWS:
         yield [(f"  {len(entries) - MAX_ROWS} more with --json", "dim")]

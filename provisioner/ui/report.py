@@ -7,50 +7,69 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from provisioner.bpf import protocol
 from provisioner.ui.charts import bar_lines
-from provisioner.ui.maps import map_lines, value_text
-from provisioner.ui.screen import Part, Screen, cells, clipped, duration, padded, safe
+from provisioner.ui.events import COMM_WIDTH, EventColumns
+from provisioner.ui.maps import change_lines, map_lines
+from provisioner.ui.screen import Part, Screen, clipped, duration, padded, safe, wrapped
 from provisioner.ui.tables import table_lines
+from provisioner.ui.values import hex_lines
+
+Clock = Callable[[], float]
 
 _STATE_STYLES = {"attached": "green", "skipped": "yellow", "failed": "bold red"}
 _STAGE_WORDS = {"sync": "sent", "build": "built", "load": "loaded", "attach": "attached", "run": "ran"}
-#: TASK_COMM_LEN of the kernel's <linux/sched.h>, without its terminating NUL.
-_COMM = 15
-# Columns that would otherwise jump with each longer value; process ids have at most 7 digits (2**22).
-_USUAL_WIDTHS = {"comm": _COMM, "pid": 7, "ppid": 7, "tid": 7, "tgid": 7}
 _MAX_PROGRAM_LINE = 40
+#: Lines of programs that a terminal is given in a second: far more than anyone reads, few enough to keep up.
+MAX_LINES_PER_SECOND = 500
 
 
 class RunDisplay:
-    """Shows one run on ``stream`` (default: stdout), line by line; its methods may come from any thread."""
+    """Shows one run on ``stream`` (default: stdout), line by line; its methods may come from any thread.
 
-    def __init__(self, stream: TextIO | None = None, *, verbose: bool = False) -> None:
+    What the tool itself has to say about the run goes to ``errors`` (default: stderr).
+    """
+
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        *,
+        errors: TextIO | None = None,
+        verbose: bool = False,
+        clock: Clock = time.monotonic,
+    ) -> None:
         self._screen = Screen(stream or sys.stdout)
+        self._errors = Screen(errors or sys.stderr)
         self._verbose = verbose
         self._lock = threading.Lock()
         self._first_time: float | None = None
-        self._events = _EventColumns()
+        self._events = EventColumns(self._screen)
+        self._pace = _Pace(clock) if self._screen.fancy else None
+        self._losing = set[str]()
 
     def show(self, message: protocol.Message) -> None:
         """One message of the runner. Those about stages, maps and failures wait for the summary."""
-        if isinstance(message, protocol.Printk):
-            self.printk(message.text, comm=message.comm, pid=message.pid, cpu=message.cpu, time=message.time)
-        elif isinstance(message, protocol.Event):
-            self.event(vars(message))
+        if isinstance(message, (protocol.Printk, protocol.Event)):
+            self._show_output(message)
         elif isinstance(message, protocol.Companion):
             self.companion(message.text, message.stream)
-        elif isinstance(message, protocol.Trigger) and message.text is not None:
-            self.note(message.text)
+        elif isinstance(message, protocol.Trigger):
+            self._show_trigger(message)
+        elif isinstance(message, protocol.Iterator) and message.records is not None:
+            for record in message.records:
+                self.event({"map": message.program, "fields": record})
         elif isinstance(message, protocol.Iterator):
-            self.iterator(message.program, message.text or _spaced_hex(message.hex or ""))
+            self.iterator(message.program, message.text or "\n".join(hex_lines(message.hex or "")))
+        elif isinstance(message, protocol.Change):
+            self.change(vars(message))
         elif isinstance(message, protocol.Lost):
-            self.note(
-                f"{message.count} records of {message.source} were lost: they came faster than they were read"
-            )
+            self._show_loss(message.source)
+        elif isinstance(message, protocol.Log):
+            self._show_log(message)
         elif isinstance(message, protocol.Program) and message.run_count is None:
             self.program(vars(message))  # the second time, with counts, it is for the summary
 
@@ -82,7 +101,7 @@ class RunDisplay:
             self._first_time = time if self._first_time is None else self._first_time
             parts.append((f"{time - self._first_time:9.3f}  ", "dim"))
         if pid is not None:
-            parts += [(padded(safe(comm or "?"), _COMM), "cyan"), (f" {pid:>7}  ", "dim")]
+            parts += [(padded(safe(comm or "?"), COMM_WIDTH), "cyan"), (f" {pid:>7}  ", "dim")]
         if cpu is not None and self._verbose:
             parts.append((f"[{cpu:03}]  ", "dim"))
         self._say(*parts, safe(text))
@@ -93,10 +112,16 @@ class RunDisplay:
             for parts in self._events.lines(event):
                 self._screen.line(*parts)
 
+    def change(self, change: Mapping[str, Any]) -> None:
+        """Entries of a map that have changed within the last second."""
+        with self._lock:
+            for parts in change_lines(self._screen, change):
+                self._screen.line(*parts)
+
     def companion(self, line: str, stream: str = "stdout") -> None:
         """A line that the companion program printed on "stdout" or "stderr", passed on as it is."""
         with self._lock:
-            (self._screen if stream == "stdout" else Screen(sys.stderr)).raw(line)
+            (self._screen if stream == "stdout" else self._errors).raw(line)
 
     def iterator(self, program: str, text: str) -> None:
         """What a BPF iterator wrote."""
@@ -111,10 +136,48 @@ class RunDisplay:
     def finish(self, report: Mapping[str, Any]) -> None:
         """The summary: programs with their counts, verdicts, maps, stages. The error is not shown here."""
         with self._lock:
+            self._say_left_out(self._pace.left_out() if self._pace else 0)
             for block in _summary(self._screen, report, self._verbose):
                 self._screen.line()
                 for parts in block:
                     self._screen.line(*parts)
+
+    def _show_output(self, message: protocol.Printk | protocol.Event) -> None:
+        if self._pace and not self._pace.allows():
+            return
+        if self._pace:
+            self._say_left_out(self._pace.left_out())
+        if isinstance(message, protocol.Event):
+            self.event(vars(message))
+        else:
+            self.printk(message.text, comm=message.comm, pid=message.pid, cpu=message.cpu, time=message.time)
+
+    def _say_left_out(self, count: int) -> None:
+        if count:
+            self._screen.line((f"{count} more that came too fast for a terminal; --json has them", "dim"))
+
+    def _show_trigger(self, message: protocol.Trigger) -> None:
+        if message.text is not None:
+            self.note(message.text)
+        elif message.status:
+            self._warn(f"the trigger `{message.command}` ended with status {message.status}")
+
+    def _show_loss(self, source: str) -> None:
+        """The first time; the summary says how many they were in the end."""
+        if source not in self._losing:
+            self._losing.add(source)
+            self._warn(f"records of {source} are lost: they come faster than they are read")
+
+    def _show_log(self, log: protocol.Log) -> None:
+        if log.level == "warning":
+            self._warn(log.text)
+        elif log.level == "note" or self._verbose:
+            with self._lock:
+                self._errors.line((safe(log.text), "dim"))
+
+    def _warn(self, text: str) -> None:
+        with self._lock:
+            self._errors.paragraph(safe(text), first=("Warning: ", "bold yellow"))
 
     def _say(self, *parts: Part) -> None:
         with self._lock:
@@ -134,34 +197,27 @@ class SilentDisplay:
         pass
 
 
-class _EventColumns:
-    """Lays records out in columns that only ever grow; a kind is named once there is more than one."""
+class _Pace:
+    """Lets through what a person can at most scroll by, and counts the rest; ``clock`` is a monotonic clock."""
 
-    def __init__(self) -> None:
-        self._widths: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._second = 0
+        self._count = 0
+        self._held = 0
 
-    def lines(self, event: Mapping[str, Any]) -> list[list[Part]]:
-        fields = event.get("fields")
-        source = safe(str(event.get("map") or ""))
-        if not isinstance(fields, Mapping):
-            return [[(f"{source}  ", "dim"), _spaced_hex(str(event.get("hex") or ""))]]
-        kind = (source, tuple(map(str, fields)))
-        texts = [value_text(value) for value in fields.values()]
-        new = kind not in self._widths
-        widths = self._widths.setdefault(kind, [_USUAL_WIDTHS.get(name, cells(name)) for name in kind[1]])
-        widths[:] = [max(width, cells(text)) for width, text in zip(widths, texts, strict=True)]
-        names = [safe(name).upper() for name in kind[1]]
-        header: list[list[Part]] = [[(self._row(kind, names), "dim")]] if new else []
-        return [*header, [self._row(kind, texts)]]
+    def allows(self) -> bool:
+        second = int(self._clock())
+        if second != self._second:
+            self._second, self._count = second, 0
+        self._count += 1
+        self._held += self._count > MAX_LINES_PER_SECOND
+        return self._count <= MAX_LINES_PER_SECOND
 
-    def _row(self, kind: tuple[str, tuple[str, ...]], texts: Sequence[str]) -> str:
-        source = f"{kind[0]}  " if len(self._widths) > 1 else ""
-        pairs = zip(texts, self._widths[kind], strict=True)
-        return source + "  ".join(padded(text, width) for text, width in pairs).rstrip()
-
-
-def _spaced_hex(text: str) -> str:
-    return " ".join(text[at : at + 2] for at in range(0, len(text), 2))
+    def left_out(self) -> int:
+        """How many were held back since this was asked last."""
+        count, self._held = self._held, 0
+        return count
 
 
 def _where(program: Mapping[str, Any]) -> str:
@@ -175,35 +231,54 @@ def _target(program: Mapping[str, Any]) -> str:
     return "" if target in str(program.get("section")) else target
 
 
-def _summary(screen: Screen, report: Mapping[str, Any], verbose: bool) -> list[list[list[Part]]]:
-    """The blocks of a summary, each a list of lines; empty blocks are left out."""
+def _summary(screen: Screen, report: Mapping[str, Any], verbose: bool) -> Iterator[list[list[Part]]]:
+    """The blocks of a summary, each a list of lines; there is no empty one."""
     programs = list(report.get("programs") or ())
     blocks = [_program_block(screen, programs)]
     blocks += [_verdict_block(screen, program) for program in programs if program.get("verdicts")]
-    blocks += [list(map_lines(screen, item)) for item in report.get("maps") or ()]
-    blocks.append(_closing_block(report, programs, verbose))
-    return [block for block in blocks if block]
+    blocks += [list(map_lines(screen, item)) for item in _maps_to_show(report)]
+    blocks += [_note_block(screen, report), _closing_block(report, verbose)]
+    return filter(None, blocks)
+
+
+def _maps_to_show(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """All, but a map of stacks only when nothing else shows the stacks in it."""
+    maps = list(report.get("maps") or ())
+    others = [entry for item in maps if item.get("type") != "stack_trace" for entry in item.get("entries") or ()]
+    records = [*others, *((report.get("output") or {}).get("events") or ())]
+    if any(isinstance(reading, list) for record in records for reading in (record.get("shown") or {}).values()):
+        return [item for item in maps if item.get("type") != "stack_trace"]
+    return maps
 
 
 def _program_block(screen: Screen, programs: Sequence[Mapping[str, Any]]) -> list[list[Part]]:
     if not programs:
         return []
-    rows = [
-        [item.get("name"), item.get("section"), item.get("state"), _target(item) or "-", _runs(item)]
-        for item in programs
-    ]
-    lines = table_lines(
-        screen, ["program", "section", "state", "target", "runs"], rows, styles=dict(_STATE_STYLES)
-    )
+    columns = ["program", "section", "state", "target", "runs", "average"]
+    lines = table_lines(screen, columns, [_program_row(item) for item in programs], styles=dict(_STATE_STYLES))
     for item in programs:
         if item.get("reason"):
             lines.append([f"  {safe(str(item.get('name')))}: {safe(str(item['reason']))}"])
     return lines
 
 
-def _runs(program: Mapping[str, Any]) -> object:
+def _program_row(program: Mapping[str, Any]) -> list[object]:
     count = program.get("run_count")
-    return "-" if count is None else count
+    where = [program.get("name"), program.get("section"), program.get("state"), _target(program) or "-"]
+    return [*where, "-" if count is None else count, _average(program)]
+
+
+def _average(program: Mapping[str, Any]) -> str:
+    """How long one run took, as the kernel measured it."""
+    count, total = program.get("run_count"), program.get("run_time_ns")
+    if not count or not total:
+        return "-"
+    average = float(total) / float(count)
+    for unit in ("ns", "us", "ms"):
+        if average < 999.5:
+            return f"{average:.{int(average < 9.95 and unit != 'ns')}f} {unit}"
+        average /= 1000
+    return duration(average)
 
 
 def _verdict_block(screen: Screen, program: Mapping[str, Any]) -> list[list[Part]]:
@@ -212,13 +287,22 @@ def _verdict_block(screen: Screen, program: Mapping[str, Any]) -> list[list[Part
     return [title, *bar_lines(screen, rows, indent=2)]
 
 
-def _closing_block(
-    report: Mapping[str, Any], programs: Sequence[Mapping[str, Any]], verbose: bool
-) -> list[list[Part]]:
+def _note_block(screen: Screen, report: Mapping[str, Any]) -> list[list[Part]]:
+    """What is worth knowing: losses, and why nothing was seen."""
+    lost = (report.get("output") or {}).get("lost") or {}
+    lines: list[list[Part]] = [
+        [("Lost: ", "bold yellow"), f"{count} records of {safe(source)}, which came faster than they were read"]
+        for source, count in lost.items()
+    ]
+    for note in report.get("notes") or ():
+        pieces = wrapped(screen, safe(note), indent=3)
+        lines.append([("-> ", "cyan"), pieces[0]])
+        lines += [["   ", piece] for piece in pieces[1:]]
+    return lines
+
+
+def _closing_block(report: Mapping[str, Any], verbose: bool) -> list[list[Part]]:
     lines: list[list[Part]] = []
-    attached = [item for item in programs if item.get("state") == "attached"]
-    if attached and all(item.get("run_count") == 0 for item in attached):
-        lines.append(["Nothing triggered it. --trigger 'COMMAND' runs a command in the guest to do so."])
     where = " ".join(filter(None, (str(report.get("kernel") or ""), str(report.get("arch") or ""))))
     if report.get("instance"):
         lines.append([(f"{report['instance']}: Linux {where}".rstrip(), "dim")])

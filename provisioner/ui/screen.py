@@ -67,8 +67,7 @@ class Screen:
             self.line(" " * indent, first, text)
             return
         margin = " " * (indent + len(lead))
-        room = max(20, self.width - len(margin))
-        for number, piece in enumerate(textwrap.wrap(text, room, break_on_hyphens=False) or [""]):
+        for number, piece in enumerate(wrapped(self, text, indent=len(margin))):
             self.line(*([" " * indent, first] if number == 0 else [margin]), (piece, style))
 
     def raw(self, text: str) -> None:
@@ -80,6 +79,13 @@ class Screen:
         """The text with what the stream's encoding lacks spelled out, so that writing it cannot fail."""
         encoding = self.stream.encoding or "utf-8"
         return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def wrapped(screen: Screen, text: str, *, indent: int) -> list[str]:
+    """A text as lines that fit beside an indentation; one line where nobody's terminal limits it."""
+    if not screen.fancy:
+        return [text]
+    return textwrap.wrap(text, max(20, screen.width - indent), break_on_hyphens=False) or [""]
 
 
 def is_fancy(stream: TextIO) -> bool:
@@ -97,6 +103,8 @@ def _speaks_unicode(stream: TextIO) -> bool:
 
 def safe(text: str) -> str:
     """One line of foreign text with control characters spelled out, as ``\\x1b``; tabs become blanks."""
+    if text.isprintable():  # nearly always, and much quicker than to look for what is not
+        return text
     return _UNSAFE.sub(lambda match: _spelled(match.group()), text.expandtabs(8))
 
 

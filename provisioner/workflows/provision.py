@@ -15,7 +15,8 @@ from provisioner.core.reporter import Reporter
 from provisioner.guest.connection import SSHGuest, connect
 from provisioner.guest.identity import Identity
 from provisioner.guest.network import NetworkSettings, apply_network
-from provisioner.guest.recipe import Recipe, ensure_vmlinux, provision
+from provisioner.guest.recipe import HOME, Recipe, provision
+from provisioner.guest.vmlinux import ensure_vmlinux
 from provisioner.images.base import BaseImage
 from provisioner.images.catalogue import Image
 from provisioner.images.golden import DAMAGED, META, SCHEMA, Golden, foreign_cmdline, golden_key, read_golden
@@ -125,7 +126,7 @@ class _GoldenMaker:
             release = provision(guest, recipe, self._reporter)
             kernel, initrd = self._fetch_kernel(guest, release, partial)
             cmdline = self._cmdline(guest)
-            self._settle(guest, release)
+            self._settle(guest, release, machine.arch)
         return {
             "image": self._settings.image,
             "arch": machine.arch,
@@ -165,9 +166,10 @@ class _GoldenMaker:
         root = guest.run(["findmnt", "-no", "UUID", "/"]).stdout.strip()
         return foreign_cmdline(f"UUID={root}")
 
-    def _settle(self, guest: SSHGuest, release: str) -> None:
+    def _settle(self, guest: SSHGuest, release: str, arch: str) -> None:
         if guest.run(["uname", "-r"]).stdout.strip() == release:
-            ensure_vmlinux(guest)
+            with self._reporter.step("Precompiling vmlinux.h"):
+                ensure_vmlinux(guest, HOME, arch)
         # A foreign image must not run cloud-init again: it would cost seconds at every boot.
         guest.run(["sh", "-c", "[ ! -d /etc/cloud ] || touch /etc/cloud/cloud-init.disabled; sync"])
 

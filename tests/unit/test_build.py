@@ -1,11 +1,13 @@
 """Build plans and what becomes of a compiler's complaints."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from provisioner.bpf.build import compile_error, host_paths, plan_build
+from provisioner.bpf.build import BuildPlan, host_paths, plan_build, simpler_compile
+from provisioner.bpf.complaints import compile_error, unknown_name
 from provisioner.bpf.sources import Sources, find_sources
 
 
@@ -15,35 +17,44 @@ def sources(tmp_path: Path) -> Sources:
     (tmp_path / "inc/h.h").write_text("")
     (tmp_path / "snoop.bpf.c").write_text('#include "snoop.h"\n#include <h.h>\n')
     (tmp_path / "snoop.h").write_text("")
-    (tmp_path / "snoop.c").write_text('#include "snoop.skel.h"\n')
+    (tmp_path / "snoop.c").write_text('#include "snoop.skel.h"\nint main() { open(".output/snoop.bpf.o"); }\n')
     return find_sources(tmp_path / "snoop.bpf.c", [tmp_path / "inc"])
 
 
-def plan(sources: Sources, arch: str = "x86_64", release: str = "6.12", **more: list[str]) -> list[list[str]]:
-    built = plan_build(sources, home="/h", release=release, arch=arch, **more)
-    return [list(step) for step in built.steps]
+def plan(sources: Sources, arch: str = "x86_64", cflags: Sequence[str] = ()) -> BuildPlan:
+    return plan_build(sources, home="/h", release="6.12", arch=arch, cflags=cflags)
+
+
+def plan_of(directory: Path, text: str, cflags: Sequence[str] = ()) -> BuildPlan:
+    (directory / "p.bpf.c").write_text(text)
+    return plan(find_sources(directory / "p.bpf.c"), cflags=cflags)
 
 
 def test_the_clang_call(sources: Sources) -> None:
-    clang = plan(sources)[0]
+    clang = list(plan(sources).compile)
     assert clang[0] == "clang"
     assert "-D__TARGET_ARCH_x86" in clang
+    assert "-D__x86_64__" in clang
     assert "-fno-stack-protector" in clang
     assert not any(word == "-Werror" for word in clang)
     assert clang.index("-I.") < clang.index("-Iinc") < clang.index("/h/vmlinux/6.12")
 
 
 def test_arm64(sources: Sources) -> None:
-    clang = plan(sources, arch="aarch64")[0]
+    clang = plan(sources, arch="aarch64").compile
     assert "-D__TARGET_ARCH_arm64" in clang
     assert "/usr/include/aarch64-linux-gnu" in clang
 
 
-def test_the_companion_gets_a_skeleton(sources: Sources) -> None:
-    _, skeleton, cc = plan(sources)
-    assert skeleton[-2:] == ["snoop_bpf", "snoop"]
+def test_the_companion_gets_a_skeleton_and_the_object_by_its_own_names(sources: Sources) -> None:
+    built = plan(sources)
+    skeleton, link, cc = built.companion_steps
+    assert skeleton[-2:] == ("snoop_bpf", "snoop")
+    assert link[4:6] == (built.run_dir, built.object)
+    assert {"snoop.bpf.o", "snoop.o", "snoop_kern.o", ".output/snoop.bpf.o"} <= set(link[6:])
     assert cc[0] == "cc"
-    assert cc[-5:] == ["-lbpf", "-lelf", "-lz", "-lpthread", "-lm"]
+    assert "-lbpf" in cc
+    assert "-lxdp" not in cc
 
 
 def test_a_directory_is_named_by_all_that_goes_in(sources: Sources) -> None:
@@ -57,6 +68,92 @@ def test_a_directory_is_named_by_all_that_goes_in(sources: Sources) -> None:
     assert directory(release="6.13") != first
     (sources.root / "snoop.h").write_text("int changed;")
     assert directory() != first
+
+
+def test_an_object_is_only_sent(tmp_path: Path) -> None:
+    (tmp_path / "x.bpf.o").write_bytes(b"\x7fELF\2\1\1" + bytes(11) + b"\xf7\0")
+    built = plan(find_sources(tmp_path / "x.bpf.o"))
+    assert built.compile == ()
+    assert built.object == f"{built.directory}/src/x.bpf.o"
+    assert list(built.files) == ["src/x.bpf.o"]
+
+
+@pytest.mark.parametrize(
+    ("text", "quick"),
+    [
+        ('/* hello */\n// there\n#include "vmlinux.h"\n', True),
+        ("#include <vmlinux.h>\nint x;", True),
+        ('#include "own.h"\n', True),
+        ('#define X 1\n#include "vmlinux.h"\n', False),
+        ('#include <linux/bpf.h>\n#include "vmlinux.h"\n', False),
+        ("int x;", False),
+    ],
+)
+def test_the_precompiled_header_serves_who_includes_vmlinux_first(tmp_path: Path, text: str, quick: bool) -> None:
+    (tmp_path / "own.h").write_text('#ifndef OWN\n#define OWN\n#include "vmlinux.h"\n#endif\n')
+    assert ("-include-pch" in plan_of(tmp_path, text).compile) is quick
+
+
+def test_flags_of_the_user_go_without_the_precompiled_header(tmp_path: Path) -> None:
+    assert "-include-pch" not in plan_of(tmp_path, '#include "vmlinux.h"\n', cflags=["-DX"]).compile
+
+
+def test_a_vmlinux_of_the_project_goes_without_the_precompiled_header(tmp_path: Path) -> None:
+    (tmp_path / "vmlinux.h").write_text("struct sk_buff;")
+    built = plan_of(tmp_path, '#include "vmlinux.h"\n')
+    assert "-include-pch" not in built.compile
+    assert "src/vmlinux.h" in built.files
+
+
+RING = """#include "vmlinux.h"
+int f(void) { struct event *e = bpf_ringbuf_reserve(&rb, sizeof(*e), 0); }"""
+
+
+def test_event_types_stand_behind_the_programs_own_text(tmp_path: Path) -> None:
+    sent = plan_of(tmp_path, RING).files["src/p.bpf.c"]
+    assert isinstance(sent, bytes)
+    text = sent.decode()
+    assert text.startswith(RING)
+    assert "__typeof__(struct event) *__ebpf_dev_event_rb" in text
+
+
+def test_a_failed_call_is_repeated_without_what_is_to_blame(tmp_path: Path) -> None:
+    best = plan_of(tmp_path, RING).compile
+    untyped = simpler_compile(best, "<event types>:1:1: error: incomplete type 'struct event'")
+    assert untyped
+    assert "-include-pch" in untyped
+    assert set(best) - set(untyped) == {"-DEBPF_DEV_EVENT_TYPES"}
+    slow = simpler_compile(best, "fatal error: file 'vmlinux.h' has been modified since the precompiled header")
+    assert slow
+    assert set(best) - set(slow) == {"-DBPF_NO_KFUNC_PROTOTYPES", "-include-pch", "/h/vmlinux/6.12/vmlinux.h.pch"}
+    assert simpler_compile(slow, "call to undeclared function 'x'") is None
+    assert simpler_compile(best, "p.bpf.c:2:1: error: expected ';'") is None
+    assert simpler_compile(best, "p.bpf.c:2:1: error: use of undeclared identifier 'ETH_P_IP'") is None
+    assert simpler_compile(best, "call to undeclared function 'bpf_rcu_read_lock'") == slow
+
+
+def test_dialects(tmp_path: Path) -> None:
+    copying = plan_of(tmp_path, "int f() { memcpy(a, b, 8); }").compile
+    assert "-Dmemcpy=__builtin_memcpy" in copying
+    own = plan_of(tmp_path, "#define memset(d, c, n) __builtin_memset(d, c, n)\nint f() { memset(a, 0, 8); }")
+    assert not any(word.startswith("-Dmemset") for word in own.compile)
+    legacy = plan_of(tmp_path, 'struct bpf_map_def SEC("maps") m = {};')
+    assert "../include/ebpf-dev/legacy-maps.h" in legacy.compile
+    assert b"struct bpf_map_def {" in _bytes(legacy.files["include/ebpf-dev/legacy-maps.h"])
+    kfunc = plan_of(tmp_path, "extern int bpf_x(struct task_struct *p) __ksym;")
+    assert "-DBPF_NO_KFUNC_PROTOTYPES" in kfunc.compile
+
+
+def test_headers_of_old_trees_are_sent_along(tmp_path: Path) -> None:
+    files = plan_of(tmp_path, "#include <uapi/linux/bpf.h>\n#include <bpf/bpf_trace_helpers.h>\n").files
+    assert files["include/uapi/linux/bpf.h"] == b"#include <linux/bpf.h>\n"
+    assert files["include/bpf/bpf_trace_helpers.h"] == b"#include <bpf/bpf_tracing.h>\n"
+    assert "include/uapi/linux/../x.h" not in plan_of(tmp_path, "#include <uapi/linux/../x.h>").files
+
+
+def _bytes(content: Path | bytes) -> bytes:
+    assert isinstance(content, bytes)
+    return content
 
 
 CLANG = """In file included from ./snoop.bpf.c:1:
@@ -88,6 +185,49 @@ def test_a_missing_header_tells_about_include(sources: Sources) -> None:
     assert "--include" in error.hint
 
 
-def test_a_libc_call_is_explained(sources: Sources) -> None:
-    text = "snoop.bpf.c:5:2: error: call to undeclared function 'printf'; ISO C99 and later\n"
-    assert "libc" in compile_error(sources, ["clang"], text).hint
+def undeclared(name: str) -> str:
+    return f"snoop.bpf.c:5:2: error: call to undeclared function '{name}'; ISO C99 and later do not support\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "hint"),
+    [
+        ("printf", "", "function of libc"),
+        ("bpf_rcu_read_lock", "kfunc extern void bpf_rcu_read_lock(void) __weak __ksym;", "__weak __ksym"),
+        ("bpf_new_thing", "helper \tBPF_FUNC_new_thing = 250,", "is a helper"),
+        ("bpf_nothing", "", "no helper bpf_nothing"),
+        ("my_function", "", "declared nowhere"),
+    ],
+)
+def test_an_undeclared_function_is_named_for_what_it_is(
+    sources: Sources, name: str, found: str, hint: str
+) -> None:
+    assert unknown_name(undeclared(name)) == name
+    assert hint in compile_error(sources, ["clang"], undeclared(name), found).hint
+
+
+def test_a_macro_that_btf_does_not_hold(sources: Sources) -> None:
+    text = "snoop.bpf.c:5:2: error: use of undeclared identifier 'ETH_P_IP'\n"
+    found = "macro linux/if_ether.h:#define ETH_P_IP\t0x0800\t\t/* Internet Protocol packet\t*/"
+    assert unknown_name(text) == "ETH_P_IP"
+    hint = compile_error(sources, ["clang"], text, found).hint
+    assert "#define ETH_P_IP 0x0800" in hint
+    assert "linux/if_ether.h" in hint
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("no member named 'scx' in 'struct task_struct'", "no field scx"),
+        ("redefinition of 'bpf_check_mtu' as different kind of symbol", "Remove this definition"),
+        ("'net/sock.h' file not found", "vmlinux.h"),
+    ],
+)
+def test_other_complaints(sources: Sources, text: str, hint: str) -> None:
+    assert hint in compile_error(sources, ["clang"], f"snoop.bpf.c:5:2: error: {text}\n").hint
+
+
+def test_bcc_is_recognised(tmp_path: Path) -> None:
+    (tmp_path / "b.c").write_text("BPF_HASH(counts, u32);\nint kprobe__x(void *ctx) { return 0; }")
+    error = compile_error(find_sources(tmp_path / "b.c"), ["clang"], "b.c:1:10: error: expected parameter\n")
+    assert "BCC" in error.hint

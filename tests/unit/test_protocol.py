@@ -11,7 +11,7 @@ import pytest
 
 from provisioner.bpf import protocol
 from provisioner.bpf.protocol import RunnerOptions, parse_message
-from provisioner.core.errors import AttachError, EbpfDevError, GuestError, LoadError
+from provisioner.core.errors import AttachError, EbpfDevError, GuestError, LoadError, UsageError
 
 MESSAGE_H = Path(protocol.__file__).parents[1] / "runner" / "message.h"
 
@@ -22,7 +22,9 @@ def test_argv_of_the_plainest_run() -> None:
 
 def test_argv_of_a_companion() -> None:
     options = RunnerOptions("x.o", companion="/tmp/x", arguments=["-v", "--for"], seconds=3)
-    assert options.argv("runner") == ["runner", "--companion", "/tmp/x", "--for", "3", "--", "-v", "--for"]
+    assert options.argv("runner") == (
+        ["runner", "--object", "x.o", "--companion", "/tmp/x", "--for", "3", "--", "-v", "--for"]
+    )
 
 
 def test_argv_of_every_option() -> None:
@@ -31,13 +33,25 @@ def test_argv_of_every_option() -> None:
         seconds=2.5,
         trace=True,
         device="eth1",
+        cgroup="/sys/fs/cgroup/mine",
+        attach_to="pass",
         programs=["a", "b"],
         triggers=["ls /; true"],
         log_dir="/tmp/log",
+        passive=True,
+        bin="/bin/bash:readline",
+        own_binary="/tmp/x",
+        pid=7,
+        settings=["my_pid=7"],
+        map_entries=[("rules", "1={2,3}")],
+        license="GPL",
     )
     assert options.argv("runner")[3:] == (
-        ["--for", "2.5", "--trace", "--dev", "eth1", "--log-dir", "/tmp/log"]
+        ["--for", "2.5", "--trace", "--dev", "eth1", "--cgroup", "/sys/fs/cgroup/mine", "--attach-to", "pass"]
+        + ["--log-dir", "/tmp/log", "--passive", "--bin", "/bin/bash:readline", "--own-binary", "/tmp/x"]
+        + ["--pid", "7"]
         + ["--prog", "a", "--prog", "b", "--trigger", "ls /; true"]
+        + ["--set", "my_pid=7", "--map", "rules", "1={2,3}", "--license", "GPL"]
     )
 
 
@@ -86,8 +100,16 @@ def test_argv_of_every_option() -> None:
             protocol.Iterator("dump", "1 systemd\n"),
         ),
         (
+            '{"type":"iterator","program":"dump","struct":"struct task","guessed":true,"records":[{"pid":1}]}',
+            protocol.Iterator("dump", records=[{"pid": 1}], struct="struct task", guessed=True),
+        ),
+        (
             '{"type":"map","name":"pc","map_type":"percpu_array","entries":[{"key":1,"value":-33}]}',
             protocol.MapDump("pc", "percpu_array", [{"key": 1, "value": -33}]),
+        ),
+        (
+            '{"type":"change","map":".bss","entries":[{"key":"kills","value":2}],"more":1}',
+            protocol.Change(".bss", [{"key": "kills", "value": 2}], 1),
         ),
         (
             '{"type":"verifier","program":"bad","path":"/tmp/bad.verifier.log"}',
@@ -149,6 +171,8 @@ def test_what_is_no_message_becomes_a_stray_line(line: str) -> None:
         ("open-failed", LoadError),
         ("load-failed", LoadError),
         ("verifier-rejected", LoadError),
+        ("missing-license", LoadError),
+        ("bad-parameter", UsageError),
         ("attach-failed", AttachError),
         ("runner-failed", GuestError),
     ],

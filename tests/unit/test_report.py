@@ -44,7 +44,9 @@ def test_a_good_run(builder: ReportBuilder) -> None:
         protocol.Printk("hi", "sh", 7, 0, 1.5),
         protocol.Event("rb", "struct event", {"pid": 7}),
         protocol.Event("rb", hex="00ff"),
+        protocol.Event("rb", "struct event", {"ret": -2}, rest="00", shown={"ret": "ENOENT"}),
         protocol.MapDump("counts", "hash", [{"key": 1, "value": 2}], truncated=3),
+        protocol.Change("counts", [{"key": 1, "value": 1}]),
         protocol.Iterator("dump", "a\n"),
         protocol.Companion("stdout", "from user space"),
         protocol.Done(0, "time"),
@@ -60,6 +62,7 @@ def test_a_good_run(builder: ReportBuilder) -> None:
     assert found["output"]["events"] == [
         {"map": "rb", "type": "struct event", "fields": {"pid": 7}},
         {"map": "rb", "type": None, "hex": "00ff"},
+        {"map": "rb", "type": "struct event", "fields": {"ret": -2}, "shown": {"ret": "ENOENT"}, "rest": "00"},
     ]
     assert found["output"]["companion"] == ["from user space"]
     assert found["maps"] == [
@@ -162,3 +165,9 @@ def test_triggers_and_warnings_are_kept(builder: ReportBuilder) -> None:
     found = builder.to_json()
     assert found["output"]["trigger"] == ["a line"]
     assert found["warnings"] == ["the trigger `false` ended with status 1", "odd"]
+
+
+def test_notes_are_part_of_the_report(builder: ReportBuilder) -> None:
+    assert builder.to_json()["notes"] == []
+    builder.add(protocol.Program("hello", "tp/a/b", "tracepoint", "attached", "a/b", run_count=0))
+    assert "--trigger" in builder.to_json()["notes"][0]

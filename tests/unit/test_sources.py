@@ -35,7 +35,7 @@ def test_companion_and_headers_of_headers(tmp_path: Path) -> None:
     write(
         tmp_path,
         snoop_dot_bpf_dot_c='#include "snoop.h"\n',
-        snoop_dot_c='  # include "snoop.skel.h"\n#include "sub/b.h"\n',
+        snoop_dot_c='  # include "snoop.skel.h"\n#include "sub/b.h"\nint main(void) { return 0; }\n',
         snoop_dot_h='#include "sub/a.h"\n',
         sub__a_dot_h='#include "b.h"\n#include <stdio.h>\n',
         sub__b_dot_h="",
@@ -71,7 +71,8 @@ def test_headers_that_include_each_other(tmp_path: Path) -> None:
     ("make", "code"),
     [
         (lambda path: None, "no-such-file"),
-        (lambda path: path.mkdir(), "is-directory"),
+        (lambda path: path.mkdir(), "not-a-program"),
+        (lambda path: path.write_bytes(b"int x;\0"), "not-a-program"),
         (lambda path: path.write_text(""), "not-a-program"),
         (lambda path: path.write_bytes(b" " * (5 << 20)), "not-a-program"),
     ],
@@ -91,11 +92,54 @@ def test_a_file_of_another_language(tmp_path: Path) -> None:
         find_sources(tmp_path / "p.py")
 
 
-def test_a_directory_names_a_program_inside(tmp_path: Path) -> None:
-    write(tmp_path, x_dot_bpf_dot_c="int x;")
+def test_a_directory_stands_for_its_only_program(tmp_path: Path) -> None:
+    write(tmp_path, x_dot_bpf_dot_c='SEC("xdp")', x_dot_c="// SEC(\nint main;", y_dot_c='SEC("xdp")')
+    assert find_sources(tmp_path).program == Path("x.bpf.c")
+
+
+def test_a_directory_of_several_programs_lists_them(tmp_path: Path) -> None:
+    write(tmp_path, x_dot_c='SEC("xdp")', y_dot_c='SEC("xdp")', z_dot_c="int z;")
     with pytest.raises(UsageError) as caught:
         find_sources(tmp_path)
-    assert "x.bpf.c" in caught.value.hint
+    assert caught.value.code == "several-programs"
+    assert [Path(line).name for line in caught.value.details.splitlines()] == ["x.c", "y.c"]
+
+
+def test_an_object_needs_no_sources(tmp_path: Path) -> None:
+    (tmp_path / "a.bpf.o").write_bytes(b"\x7fELF\2\1\1" + bytes(11) + b"\xf7\0rest")
+    sources = find_sources(tmp_path / "a.bpf.o")
+    assert sources.is_object
+    assert sources.stem == "a"
+    (tmp_path / "host.o").write_bytes(b"\x7fELF\2\1\1" + bytes(11) + b"\x3e\0rest")
+    with pytest.raises(UsageError, match="not an eBPF object"):
+        find_sources(tmp_path / "host.o")
+
+
+def test_helpers_of_a_companion_are_found_by_their_headers(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        p_dot_bpf_dot_c="int x;",
+        p_dot_c='#include "trace.h"\n#include "other.h"\nint main(void) { }',
+        trace_dot_h="",
+        trace_dot_c='#include "names.h"\nint trace;',
+        names_dot_h="",
+        names_dot_c="int names;",
+        other_dot_h="",
+        other_dot_c="int main(void) { }",
+    )
+    sources = find_sources(tmp_path / "p.bpf.c")
+    assert {str(path) for path in sources.helpers} == {"trace.c", "names.c"}
+    assert find_sources(tmp_path / "p.bpf.c", use_companion=False).helpers == ()
+
+
+def test_user_space_that_takes_arguments_is_a_companion_on_request(tmp_path: Path) -> None:
+    write(tmp_path, xdp_kern_dot_c="int x;", xdp_user_dot_c="int main(void) { }")
+    assert find_sources(tmp_path / "xdp_kern.c").companion is None
+    assert find_sources(tmp_path / "xdp_kern.c", use_companion=True).companion == Path("xdp_user.c")
+    (tmp_path / "xdp_user.c").unlink()
+    with pytest.raises(UsageError) as caught:
+        find_sources(tmp_path / "xdp_kern.c", use_companion=True)
+    assert caught.value.code == "no-companion"
 
 
 def test_an_include_directory_that_is_not_there(tmp_path: Path) -> None:

@@ -1,0 +1,115 @@
+"""From a compiler's complaint to an error that says what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from provisioner.bpf.build import host_paths
+from provisioner.bpf.explain import hint_text
+from provisioner.bpf.sources import Sources
+from provisioner.core.errors import BuildError
+
+#: Looks up one name in the guest: ``sh -c LOOK_UP lookup NAME VMLINUX_H`` prints lines that `explain` reads.
+LOOK_UP = r"""
+grep -m1 -w "BPF_FUNC_${1#bpf_}" "$2" | sed 's/^/helper /'
+grep -m1 -E "^extern .*[ *]$1\(.*__ksym;" "$2" | sed 's/^/kfunc /'
+cd /usr/include
+grep -rm1 -E "^#[[:space:]]*define[[:space:]]+$1[[:space:](]" linux asm-generic | head -n 1 | sed 's/^/macro /'
+:
+"""
+
+_DIAGNOSTIC = re.compile(
+    r"^(?P<file>[^:\s][^:]*):(?P<line>\d+):(?:\d+:)? (?P<kind>fatal error|error): (?P<text>.*)$", re.MULTILINE
+)
+_UNKNOWN = re.compile(
+    r"call to undeclared (?:library )?function '(\w+)'|implicit declaration of function '(\w+)'"
+    r"|use of undeclared identifier '(\w+)'"
+)
+_MISSING_HEADER = re.compile(r"'([^']+)' file not found")
+_REDEFINED_HELPER = re.compile(r"redefinition of '(bpf_\w+)'")
+_BCC = re.compile(r"\bBPF_(?:HASH|PERF_OUTPUT|TABLE|ARRAY|HISTOGRAM|STACK_TRACE|PERCPU_ARRAY)\s*\(")
+
+
+@dataclass(frozen=True)
+class _Complaint:
+    """The first error of a compiler: where, in its words, and which name it does not know, if that is it."""
+
+    file: str | None
+    line: int | None
+    text: str
+
+    @property
+    def unknown_name(self) -> str | None:
+        match = _UNKNOWN.search(self.text)
+        return next((name for name in match.groups() if name), None) if match else None
+
+
+def unknown_name(output: str) -> str | None:
+    """The function or identifier that the first error is about because nothing declares it."""
+    return _first(output).unknown_name
+
+
+def compile_error(sources: Sources, argv: Sequence[str], output: str, found: str = "") -> BuildError:
+    """The error for a compiler that failed: host paths, the first complaint as brief, what to do as hint.
+
+    ``found`` is what LOOK_UP printed in the guest for `unknown_name`.
+    """
+    shown = host_paths(output, sources).strip()
+    first = _first(shown)
+    brief = f"{first.file}:{first.line}: {first.text}" if first.file else ""
+    return BuildError(
+        brief or f"{argv[0]} could not build {sources.program.name}",
+        code="compile-failed",
+        details=shown,
+        hint=_hint(first, sources, found),
+        file=first.file,
+        line=first.line,
+    )
+
+
+def _first(output: str) -> _Complaint:
+    if match := _DIAGNOSTIC.search(output):
+        return _Complaint(match["file"], int(match["line"]), match["text"])
+    return _Complaint(None, None, output)
+
+
+def _hint(complaint: _Complaint, sources: Sources, found: str) -> str:
+    if _BCC.search(sources.text):
+        return (
+            "This is BCC's dialect of C, which its Python tools compile: run it with them, or rewrite its maps "
+            'as structs in SEC(".maps") to use libbpf.'
+        )
+    if (name := complaint.unknown_name) and (hint := _found_hint(name, found)):
+        return hint
+    if match := _REDEFINED_HELPER.search(complaint.text):
+        return (
+            f"Remove this definition: {match[1]} is a helper that <bpf/bpf_helpers.h> or <linux/bpf.h> declares."
+        )
+    if hint := hint_text(complaint.text, "compile"):
+        return hint
+    if match := _MISSING_HEADER.search(complaint.text):
+        return (
+            f"Nothing named {match[1]} lies beside the file, in its repository or in the guest. "
+            "Name its directory with --include DIR; if it is in a submodule, `git submodule update --init`."
+        )
+    return ""
+
+
+def _found_hint(name: str, found: str) -> str:
+    kinds = {line.split(" ", 1)[0]: line.split(" ", 1)[1] for line in found.splitlines() if " " in line}
+    if "macro" in kinds:
+        header, _, definition = kinds["macro"].partition(":")
+        return (
+            f"{name} is a macro of <{header}>, and vmlinux.h holds none. Add to the program: "
+            f"{' '.join(definition.split())}"
+        )
+    if "helper" in kinds:
+        return (
+            f"{name} is a helper of this kernel that the guest's libbpf does not declare yet: include "
+            "<bpf/bpf_helpers.h>, or declare it as a static function pointer with the number in enum bpf_func_id."
+        )
+    if "kfunc" in kinds:
+        return f"{name} is a kfunc of this kernel: declare it, `{kinds['kfunc']}`."
+    return ""

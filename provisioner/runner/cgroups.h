@@ -1,0 +1,17 @@
+/*
+ * The control group for programs of the cgroup types: one of our own below the cgroup2 mount, with a child at work
+ * inside it, so that such a program can lock out nobody else. Another child keeps watch and removes the cgroup,
+ * however the runner ends.
+ */
+#ifndef RUNNER_CGROUPS_H
+#define RUNNER_CGROUPS_H
+
+#include "run.h"
+
+int attach_cgroup(struct run *run, struct program *program); /* makes the cgroup when it is the first */
+int cgroups_root(void);	    /* a descriptor of the cgroup2 mount, or a negative errno */
+void cgroups_start_work(void); /* if there is a cgroup of our own */
+void cgroups_join(void);    /* moves the calling process into our own, if there is one */
+void cgroups_remove(void);  /* our own, with all that runs in it; before the other children are killed */
+
+#endif

@@ -1,0 +1,12 @@
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+char LICENSE[] SEC("license") = "GPL";
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(refused, struct task_struct *task)
+{
+	task->exit_code = 0; /* refused here */
+	return 0;
+}

@@ -169,7 +169,10 @@ class Companion:
 
 @dataclass(frozen=True)
 class Iterator:
-    """What an iterator program wrote: text, or ``records`` of ``struct``, or ``hex`` when that is not known."""
+    """What an iterator program wrote: text, or ``records`` of ``struct``, or ``hex`` when that is not known.
+
+    A record is ``{"fields": {...}, "shown": {...}}`` with the meaning that these have in an event.
+    """
 
     program: str
     text: str | None = None

@@ -91,7 +91,8 @@ def run(
         typer.Option(help="The executable or library for uprobes and USDT; also PATH:SYMBOL.", show_default=False),
     ] = None,
     pid: Annotated[
-        int | None, typer.Option(help="Probe user space of this process only.", min=1, show_default=False)
+        int | None,
+        typer.Option(help="Probe, sample and iterate over this process only.", min=1, show_default=False),
     ] = None,
     loader: Annotated[str | None, typer.Option(help="runner or companion.", show_default=False)] = None,
     include: Annotated[

@@ -101,8 +101,9 @@ static bool watches_system(enum bpf_prog_type type, const char *section)
 	case BPF_PROG_TYPE_TRACEPOINT:
 	case BPF_PROG_TYPE_RAW_TRACEPOINT:
 	case BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE:
-	case BPF_PROG_TYPE_LSM:
 		return true;
+	case BPF_PROG_TYPE_LSM:
+		return !section_under(section, "lsm_cgroup"); /* sees one cgroup, where work.h works */
 	case BPF_PROG_TYPE_TRACING:
 		return !section_under(section, "iter");
 	default:

@@ -183,20 +183,39 @@ int attach_cgroup(struct run *run, struct program *program)
 	return program->link_fd < 0 ? program->link_fd : 0;
 }
 
+bool is_cgroup_type(enum bpf_prog_type type)
+{
+	switch (type) {
+	case BPF_PROG_TYPE_CGROUP_SKB:
+	case BPF_PROG_TYPE_CGROUP_SOCK:
+	case BPF_PROG_TYPE_CGROUP_SOCK_ADDR:
+	case BPF_PROG_TYPE_CGROUP_SOCKOPT:
+	case BPF_PROG_TYPE_CGROUP_SYSCTL:
+	case BPF_PROG_TYPE_CGROUP_DEVICE:
+	case BPF_PROG_TYPE_SOCK_OPS:
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool cgroups_has_ours(void)
+{
+	return cgroup.keeper > 0;
+}
+
 void cgroups_join(void)
 {
 	char path[PATH_MAX + 16];
 
 	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup.path);
-	if (cgroup.keeper > 0)
+	if (cgroups_has_ours())
 		write_file(path, "0");
 }
 
 void cgroups_start_work(void)
 {
-	if (cgroup.keeper <= 0)
-		return;
-	message_log("note", "exercising sockets, sysctls and devices inside the cgroup");
+	message_log("note", "exercising sockets, sysctls and devices%s", cgroups_has_ours() ? " inside the cgroup" : "");
 	if (fork_worker() == 0) {
 		cgroups_join();
 		cgroup_work_forever();

@@ -10,7 +10,9 @@
 
 int attach_cgroup(struct run *run, struct program *program); /* makes the cgroup when it is the first */
 int cgroups_root(void);	    /* a descriptor of the cgroup2 mount, or a negative errno */
-void cgroups_start_work(void); /* if there is a cgroup of our own */
+bool is_cgroup_type(enum bpf_prog_type type);
+bool cgroups_has_ours(void);
+void cgroups_start_work(void); /* inside our own, if there is one */
 void cgroups_join(void);    /* moves the calling process into our own, if there is one */
 void cgroups_remove(void);  /* our own, with all that runs in it; before the other children are killed */
 

@@ -11,6 +11,7 @@
 #include "cgroups.h"
 #include "event_type.h"
 #include "message.h"
+#include "readings.h"
 #include "util.h"
 
 #define KEPT_BYTES (1 << 20)
@@ -37,6 +38,11 @@ static bool goes_through_a_map(const struct program *program)
 	return false;
 }
 
+
+static bool goes_through_tasks(const struct program *program)
+{
+	return !strncmp(iterator_target(program), "task", 4);
+}
 
 static int attach_with(struct program *program, union bpf_iter_link_info *info)
 {
@@ -92,6 +98,8 @@ int attach_iterator(struct run *run, struct program *program)
 		return attach_to_a_map(run, program);
 	if (!strcmp(iterator_target(program), "cgroup"))
 		return attach_to_cgroups(run, program);
+	if (goes_through_tasks(program))
+		info.task.pid = run->options.pid;
 	return attach_with(program, &info);
 }
 
@@ -129,13 +137,35 @@ static size_t record_length(const struct program *program)
 	return first > 0 ? first + (more > 0 ? more : 0) : 0;
 }
 
+/* The struct of exactly that length; an anchor of the build, made for event maps, may be named after the program. */
+static __u32 record_struct(const struct btf *btf, const struct program *program, size_t record, bool *guessed)
+{
+	__u32 type_id = btf && record ? event_type_find(btf, program->name, record, false, guessed) : 0;
+
+	return type_id && event_type_struct(btf, type_id) && btf__resolve_size(btf, type_id) == (__s64)record ? type_id : 0;
+}
+
+static void put_iterator_record(struct json *json, const struct btf_bytes *bytes, __u32 type_id,
+				const struct readings *readings)
+{
+	struct shown shown = { .json = json };
+
+	json_open(json, '{');
+	json_key(json, "fields");
+	btf_json_value(json, bytes, type_id, 0);
+	shown_add(&shown, readings, bytes);
+	shown_end(&shown);
+	json_close(json, '}');
+}
+
 /* Returns false when the records' type is not known. */
 static bool put_records(struct json *json, const struct btf *btf, const struct program *program,
 			const struct text *text)
 {
 	size_t record = record_length(program);
 	bool guessed = false;
-	__u32 type_id = btf && record ? event_type_find(btf, program->name, record, false, &guessed) : 0;
+	__u32 type_id = record_struct(btf, program, record, &guessed);
+	struct readings *readings;
 	char name[128];
 
 	if (!type_id)
@@ -146,11 +176,13 @@ static bool put_records(struct json *json, const struct btf *btf, const struct p
 		json_put_bool(json, "guessed", true);
 	json_key(json, "records");
 	json_open(json, '[');
+	readings = readings_find(btf, type_id, "", NULL);
 	for (size_t at = 0; at + record <= text->size; at += record) {
 		struct btf_bytes bytes = { btf, (const unsigned char *)text->data + at, record, 1, 0 };
 
-		btf_json_value(json, &bytes, type_id, 0);
+		put_iterator_record(json, &bytes, type_id, readings);
 	}
+	readings_free(readings);
 	json_close(json, ']');
 	return true;
 }

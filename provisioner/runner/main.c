@@ -32,7 +32,6 @@
 #include "maps.h"
 #include "message.h"
 #include "run.h"
-#include "sampling.h"
 #include "sockmap.h"
 #include "struct_ops.h"
 #include "syscalls.h"
@@ -40,6 +39,7 @@
 #include "trace.h"
 #include "trigger.h"
 #include "util.h"
+#include "work.h"
 
 static const char USAGE[] =
 	"Usage: runner --object FILE [options]\n"
@@ -56,7 +56,7 @@ static const char USAGE[] =
 	"  --passive       neither activity in the system nor traffic to provoke the programs; --trigger replaces the former\n"
 	"  --bin PATH      the executable or library for probes of user space; also PATH:SYMBOL, PATH:PROVIDER:NAME\n"
 	"  --own-binary PATH  the program's own executable, which its probes may mean\n"
-	"  --pid PID       probe user space of this process only\n"
+	"  --pid PID       probe user space of this process only, sample it only, iterate over it only\n"
 	"  --set VAR=VALUE set a global variable before the load (repeatable)\n"
 	"  --map NAME KEY=VALUE  put an entry into a map before attaching (repeatable)\n"
 	"  --license TEXT  the license of the object, instead of its own\n"
@@ -382,22 +382,13 @@ static int attach_stage(struct run *run)
 	return status;
 }
 
-/* For programs that nothing in the system sets off by itself. */
-static void start_work(void)
-{
-	cgroups_start_work();
-	sampling_start_load();
-	struct_ops_start_use();
-}
-
 static void set_in_motion(struct run *run)
 {
 	int namespace = -1;
 
 	iterators_read(run, false);
 	syscalls_call(run);
-	if (!run->options.trigger_count && !run->options.passive)
-		start_work();
+	work_start(run);
 	if (run->testbed)
 		namespace = testbed_peer_namespace(run->testbed);
 	if (run->testbed && !run->options.passive)
@@ -422,7 +413,8 @@ static const char *run_stage(struct run *run, int signals)
 	double start = seconds_now();
 	const char *reason = "finished";
 
-	changes_start(run);
+	if (!bpf_is_judged(run))
+		changes_start(run);
 	set_in_motion(run);
 	if (!all_run_once(run) || run->options.trigger_count)
 		reason = watch(&run->options, signals);
@@ -500,6 +492,7 @@ static int run_companion(const struct options *options, const char **reason)
 	await_companion();
 	triggers_start(options->triggers, options->trigger_count, -1);
 	activity_start_beside(options);
+	work_start_beside(options);
 	*reason = watch(options, signals);
 	companion_stop();
 	triggers_stop();

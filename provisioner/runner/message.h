@@ -6,8 +6,8 @@
  *   stage     name: load|attach|run, ok, seconds           when the stage has ended
  *   program   name, section, program_type, state: attached|skipped|failed, target?, reason?
  *             after the attach stage, one for each program of the object; after the run again for those attached, then
- *             with run_count, run_time_ns and for network types verdicts?: {"XDP_PASS": 37}; the later one replaces
- *             the earlier
+ *             with run_count, run_time_ns and for network and cgroup types verdicts?: {"XDP_PASS": 37}; the later one
+ *             replaces the earlier
  *   testbed   device, addresses: [..], peer_addresses: [..]  the veth pair, when one was made
  *   printk    text, comm?, pid?, cpu?, time?                 one line of bpf_printk; time is seconds since boot
  *   event     map, struct?, fields? or hex, shown?, guessed?, rest?  one record of a ring or perf buffer. fields is
@@ -17,8 +17,8 @@
  *             by us because nobody read them; source is the map's name or "printk"
  *   trigger   command, text? or status?                      one line of its output, or its end
  *   companion stream: stdout|stderr, text                    one line that the companion program printed
- *   iterator  program, text, hex or records: [..], struct?, guessed?, truncated?   all it wrote: lines of text, or
- *             records of that struct as in an event; truncated counts bytes left out
+ *   iterator  program, text, hex or records: [{fields, shown?}], struct?, guessed?, truncated?   all it wrote: text,
+ *             or records as in an event, all of one struct; truncated counts bytes left out
  *   map       name, map_type, entries: [{key, value, shown?}], truncated?, zeros?, only_read?   at the end, decoded by
  *             BTF. For .bss, .data and .rodata the keys are variable names; a map inside another one is called
  *             "outer[key]". Per-CPU integers are sums. truncated counts entries left out beyond 256, zeros counts

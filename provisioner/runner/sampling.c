@@ -68,9 +68,9 @@ static bool add_sampler(struct bpf_link *link)
 	return true;
 }
 
-static int sample_cpu(const struct program *program, struct perf_event_attr *attr, int cpu)
+static int sample_cpu(const struct program *program, struct perf_event_attr *attr, int pid, int cpu)
 {
-	int fd = syscall(SYS_perf_event_open, attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+	int fd = syscall(SYS_perf_event_open, attr, pid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 	struct bpf_link *link;
 
 	if (fd < 0)
@@ -83,12 +83,13 @@ static int sample_cpu(const struct program *program, struct perf_event_attr *att
 }
 
 /* Returns on how many CPUs, or a negative errno. A CPU that is switched off has no clock. */
-static int sample_everywhere(const struct program *program, struct perf_event_attr *attr)
+static int sample_everywhere(const struct run *run, const struct program *program, struct perf_event_attr *attr)
 {
+	int pid = run->options.pid ? run->options.pid : -1; /* -1: all */
 	int count = 0;
 
 	for (int cpu = 0; cpu < libbpf_num_possible_cpus(); cpu++) {
-		int error = sample_cpu(program, attr, cpu);
+		int error = sample_cpu(program, attr, pid, cpu);
 
 		if (error && error != -ENODEV)
 			return error;
@@ -115,14 +116,13 @@ static bool counter_missing(const struct perf_event_attr *attr, int error)
 int attach_perf_event(struct run *run, struct program *program)
 {
 	struct perf_event_attr attr = parse_parameters(program->section);
-	int cpus = sample_everywhere(program, &attr);
+	int cpus = sample_everywhere(run, program, &attr);
 
-	(void)run;
 	if (counter_missing(&attr, cpus)) {
 		message_log("warning", "%s: this machine has no counter of type %u config %llu; the CPU clock runs it instead",
 			    program->name, attr.type, attr.config);
 		attr = CPU_CLOCK;
-		cpus = sample_everywhere(program, &attr);
+		cpus = sample_everywhere(run, program, &attr);
 	}
 	if (cpus < 0)
 		return cpus;
@@ -160,10 +160,13 @@ static void keep_busy(void)
 	}
 }
 
+bool sampling_is_on(void)
+{
+	return sampler_count;
+}
+
 void sampling_start_load(void)
 {
-	if (!sampler_count)
-		return;
 	message_log("note", "exercising a CPU, in user space and in the kernel");
 	if (fork_worker() == 0)
 		keep_busy();

@@ -15,6 +15,7 @@
 
 #define VERDICT_AS(value, name) [(value) - FIRST_VALUE] = (name)
 #define VERDICT(value) VERDICT_AS(value, #value)
+#define ALLOWING VERDICT_AS(0, "denied"), VERDICT_AS(1, "allowed")
 
 /* What return values mean: the first line that fits decides; a program without one decides nothing by its value. */
 static const struct vocabulary {
@@ -48,6 +49,13 @@ static const struct vocabulary {
 	{ BPF_PROG_TYPE_LWT_XMIT, NULL,
 	  { VERDICT(BPF_OK), VERDICT(BPF_DROP), VERDICT(BPF_REDIRECT), VERDICT(BPF_LWT_REROUTE) } },
 	{ BPF_PROG_TYPE_LWT_SEG6LOCAL, NULL, { VERDICT(BPF_OK), VERDICT(BPF_DROP), VERDICT(BPF_REDIRECT) } },
+	{ BPF_PROG_TYPE_CGROUP_SKB, NULL,
+	  { ALLOWING, VERDICT_AS(2, "denied, congested"), VERDICT_AS(3, "allowed, congested") } },
+	{ BPF_PROG_TYPE_CGROUP_SOCK, NULL, { ALLOWING } },
+	{ BPF_PROG_TYPE_CGROUP_SOCK_ADDR, NULL, { ALLOWING, VERDICT_AS(3, "allowed, privileged") } },
+	{ BPF_PROG_TYPE_CGROUP_SOCKOPT, NULL, { ALLOWING } },
+	{ BPF_PROG_TYPE_CGROUP_SYSCTL, NULL, { ALLOWING } },
+	{ BPF_PROG_TYPE_CGROUP_DEVICE, NULL, { ALLOWING } },
 #if HAVE_LIBBPF(1, 3)
 	{ BPF_PROG_TYPE_NETFILTER, NULL, { VERDICT(NF_DROP), VERDICT(NF_ACCEPT) } },
 #endif

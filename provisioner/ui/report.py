@@ -61,7 +61,7 @@ class RunDisplay:
             self._show_trigger(message)
         elif isinstance(message, protocol.Iterator) and message.records is not None:
             for record in message.records:
-                self.event({"map": message.program, "fields": record})
+                self.event({"map": message.program, **record})
         elif isinstance(message, protocol.Iterator):
             self.iterator(message.program, message.text or "\n".join(hex_lines(message.hex or "")))
         elif isinstance(message, protocol.Change):

@@ -10,7 +10,10 @@ from provisioner.ui import RunDisplay
 
 RECORDS = protocol.Iterator(
     "tasks",
-    records=[{"pid": 1, "comm": "systemd"}, {"pid": 2, "comm": "kthreadd"}],
+    records=[
+        {"fields": {"pid": 1, "state": 0, "comm": "systemd"}, "shown": {"state": "running"}},
+        {"fields": {"pid": 2, "state": 1, "comm": "kthreadd"}},
+    ],
     struct="struct task",
     guessed=True,
 )
@@ -28,7 +31,7 @@ def test_records_are_shown_in_columns() -> None:
     stream = io.StringIO()
     RunDisplay(stream).show(RECORDS)
     assert [line.split() for line in stream.getvalue().splitlines()] == [
-        ["PID", "COMM"],
-        ["1", "systemd"],
-        ["2", "kthreadd"],
+        ["PID", "STATE", "COMM"],
+        ["1", "running", "systemd"],
+        ["2", "1", "kthreadd"],
     ]

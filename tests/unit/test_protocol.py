@@ -100,8 +100,9 @@ def test_argv_of_every_option() -> None:
             protocol.Iterator("dump", "1 systemd\n"),
         ),
         (
-            '{"type":"iterator","program":"dump","struct":"struct task","guessed":true,"records":[{"pid":1}]}',
-            protocol.Iterator("dump", records=[{"pid": 1}], struct="struct task", guessed=True),
+            '{"type":"iterator","program":"dump","struct":"struct task","guessed":true,'
+            '"records":[{"fields":{"pid":1}}]}',
+            protocol.Iterator("dump", records=[{"fields": {"pid": 1}}], struct="struct task", guessed=True),
         ),
         (
             '{"type":"map","name":"pc","map_type":"percpu_array","entries":[{"key":1,"value":-33}]}',

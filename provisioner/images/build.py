@@ -14,6 +14,8 @@ from provisioner.core.errors import HostError
 from provisioner.core.files import write_atomic
 from provisioner.core.process import run_tool
 from provisioner.core.reporter import Reporter, Step
+from provisioner.core.resources import runner_sources
+from provisioner.guest.recipe import HOME, make_tar, runner_path
 from provisioner.images.base import Draft
 from provisioner.images.catalogue import BuildRecipe, Packages
 from provisioner.images.disk import check_space
@@ -131,8 +133,8 @@ def for_guest_line(line: str) -> str:
 def mmdebstrap_argv(plan: BuildPlan, mode: str, target: Path, sources: Sequence[str]) -> list[str]:
     """The command line that makes the tree ``target``.
 
-    It is run in the directory that holds early.tar and final.tar, so that the hooks, which a shell reads,
-    hold no path of the user's.
+    It is run in the directory that holds early.tar, final.tar and runner.tar, so that the hooks, which a shell
+    reads, hold no path of the user's.
     """
     options = [f"--aptopt={line}" for line in apt_option_words(plan.options)]
     excludes = [f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED]
@@ -152,12 +154,26 @@ def mmdebstrap_argv(plan: BuildPlan, mode: str, target: Path, sources: Sequence[
         # The mirror options meant for the host; final.tar brought the guest's.
         '--customize-hook=rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"',
         '--customize-hook=chroot "$1" systemctl enable ssh.service',
+        *_runner_hooks(),
         # It would empty /etc/machine-id again; see BuildPlan.machine_id.
         "--skip=cleanup/reproducible",
         plan.suite,
         str(target),
         *sources,
     ]  # fmt: skip
+
+
+def _runner_hooks() -> list[str]:
+    """Build the runner in the tree: seconds here, a minute or more in an emulated guest.
+
+    It is no part of what shapes an image: a guest whose image holds an older one builds its own.
+    """
+    make = f"cd {HOME}/runner.src && make -s && mv runner {runner_path()} && rm -rf {HOME}/runner.src"
+    return ["--customize-hook=tar-in runner.tar /", f"--customize-hook=chroot \"$1\" sh -ec '{make}'"]
+
+
+def _runner_tar() -> bytes:
+    return make_tar({f"{HOME}/runner.src/{source.name}".lstrip("/"): source for source in runner_sources()})
 
 
 def build_base(plan: BuildPlan, draft: Draft, reporter: Reporter) -> None:
@@ -187,6 +203,7 @@ def _make_tree(plan: BuildPlan, tree: Tree, scratch: Path, step: Step, reporter:
         values = plan.overlay_values(sources)
         for stage in ("early", "final"):
             write_atomic(scratch / f"{stage}.tar", make_overlay(stage, values))
+        write_atomic(scratch / "runner.tar", _runner_tar())
         argv = mmdebstrap_argv(plan, tree.mode, tree.path, sources)
         status, tail = run_mmdebstrap(argv, scratch, step)
         if status == 0:

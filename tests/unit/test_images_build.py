@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from provisioner.core.errors import HostError
+from provisioner.guest.recipe import runner_path
 from provisioner.images.build import BuildPlan, mmdebstrap_argv, parse_dpkg_status, plan_build, plan_digest
 from provisioner.images.catalogue import find_image
 from provisioner.images.hostapt import HostApt, Source
@@ -153,3 +154,9 @@ def test_scratch_is_removed_also_what_a_killed_build_left(tmp_path: Path, monkey
         assert stat.S_IMODE(scratch.stat().st_mode) == 0o1777
         assert not left.exists()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_runner_of_this_very_release_is_built_in_the_tree() -> None:
+    hooks = [word for word in mmdebstrap_argv(plan(), "unshare", Path("tree"), ()) if "runner" in word]
+    assert hooks[0] == "--customize-hook=tar-in runner.tar /"
+    assert f"mv runner {runner_path()} " in hooks[1]

@@ -36,7 +36,8 @@ def test_a_direct_boot_under_emulation() -> None:
         "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", "Nehalem,-cx16",
         "-smp", "2", "-m", "2048M",
         "-kernel", "/boot, 1/vmlinuz", "-initrd", "/boot, 1/initrd",
-        "-append", "root=LABEL=root rw console=ttyS0",
+        "-append", "root=LABEL=root rw console=ttyS0 "
+                   "ebpf_dev.ip=10.0.2.15::10.0.2.2:255.255.255.0::eth0:none:10.0.2.3",
         "-drive", "if=none,id=root,file=/home/a b,, c/default/overlay.qcow2,format=qcow2,"
                   "discard=unmap,detect-zeroes=unmap",
         "-device", "virtio-blk-pci,drive=root,bootindex=1",

@@ -66,8 +66,10 @@ def qemu_command(
 def _devices(machine: Machine, files: QemuFiles, firmware: Path | None, ssh_port: int) -> list[Device]:
     devices: list[Device] = []
     if isinstance(machine.boot, DirectBoot):
-        # Ours to say, because it is we who chose the serial port.
-        cmdline = f"{machine.boot.cmdline} console={architecture(machine.arch).console}"
+        # Ours to say, because it is we who chose the serial port and the network; the second word is read by
+        # the initramfs of images that we build, and means nothing to others.
+        ours = f"console={architecture(machine.arch).console} ebpf_dev.ip={UserNetwork.ADDRESS}"
+        cmdline = f"{machine.boot.cmdline} {ours}"
         devices.append(Kernel(machine.boot.kernel, machine.boot.initrd, cmdline))
     elif firmware is not None:
         devices.append(Firmware(firmware))

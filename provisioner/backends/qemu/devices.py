@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 
 class Device(Protocol):
@@ -48,6 +48,10 @@ class UserNetwork:
     """
 
     ssh_port: int = 0
+
+    #: The guest's side, in the form of the kernel's ip=: QEMU's user network gives the first machine in it
+    #: nothing else by DHCP, and forwards to this address.
+    ADDRESS: ClassVar[str] = "10.0.2.15::10.0.2.2:255.255.255.0::eth0:none:10.0.2.3"
 
     def argv(self) -> list[str]:
         forward = f"hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22"

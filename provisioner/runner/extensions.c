@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "load.h"
+#include "targets.h"
 #include "util.h"
 #include "verifier_log.h"
 
@@ -36,15 +37,6 @@ static bool traces_function(const struct program *program)
 	return false;
 }
 
-static bool in_kernel(const char *function)
-{
-	struct btf *vmlinux = btf__load_vmlinux_btf();
-	bool found = vmlinux && btf__find_by_name_kind(vmlinux, function, BTF_KIND_FUNC) > 0;
-
-	btf__free(vmlinux);
-	return found;
-}
-
 static bool extends(const struct run *run, const struct program *program)
 {
 	const char *function = function_named(program);
@@ -55,7 +47,7 @@ static bool extends(const struct run *run, const struct program *program)
 	if (!traces_function(program))
 		return false;
 	if (run->options.attach_to)
-		return !in_kernel(function);
+		return !kernel_has(function, BTF_KIND_FUNC);
 	target = bpf_object__find_program_by_name(run->object, function);
 	return target && !traces(bpf_program__type(target));
 }

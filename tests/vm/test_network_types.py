@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.vm.conftest import Cli
+from tests.vm.conftest import Cli, kill_group, read_until
 from tests.vm.test_run import LEFTOVERS, RUN, run
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -94,6 +94,12 @@ def test_sockmap_programs_find_sockets_in_their_map(instance: Cli) -> None:
     assert [program["target"] for program in seen.report["programs"]] == ["receiving", "receiving", "sending"]
 
 
+def test_a_sockmap_that_a_sockops_program_fills(instance: Cli) -> None:
+    seen = found(instance, "net_sockops")
+    assert seen.variables["put_in"] > 0
+    assert seen.verdicts("sends") == {"SK_PASS"}
+
+
 def test_netfilter(instance: Cli) -> None:
     seen = found(instance, "net_netfilter")
     assert seen.verdicts("accepts") == {"NF_ACCEPT"}
@@ -133,14 +139,12 @@ def test_a_program_about_another_objects_program(instance: Cli, tmp_path: Path) 
     alone = Found(run(instance, file, "--attach-to", "nobody"))
     assert not alone.report["ok"]
     assert 'no program "nobody" is loaded' in alone.programs["watches"]["reason"]
-    other = instance.start("run", str(PROGRAMS / "net_extends.bpf.c"), "--prog", "asks", "--for", "120")
+    other = instance.start("run", str(PROGRAMS / "net_extends.bpf.c"), "--prog", "asks", "--for", "600")
     try:
-        wait = "for i in $(seq 60); do bpftool prog show name asks | grep -q . && exit; sleep 1; done"
-        instance.guest("sh", "-c", wait)
+        read_until(other, "attached", RUN)
         seen = Found(run(instance, file, "--attach-to", "asks"))
     finally:
-        other.terminate()
-        other.communicate(timeout=60)
+        kill_group(other)
     assert seen.programs["watches"]["target"] == "asks"
     assert seen.variables["seen"] > 0
 
@@ -153,7 +157,7 @@ def test_a_type_that_the_kernel_lacks_is_named(instance: Cli) -> None:
 
 def test_a_real_device_by_name(instance: Cli) -> None:
     """Its programs go with the run, the qdisc too; what only the testbed has is refused."""
-    instance.guest("sh", "-c", "sudo ip link add one type veth peer name other; sudo ip link set one up")
+    instance.guest("sh", "-c", "ip link add one type veth peer name other; ip link set one up")
     try:
         before = instance.guest("sh", "-c", LEFTOVERS)
         assert found(instance, "net_xdp", "--dev", "one").report["ok"]
@@ -164,7 +168,7 @@ def test_a_real_device_by_name(instance: Cli) -> None:
         assert "only the testbed" in found(instance, "net_routes", "--dev", "one").programs["is_sent"]["reason"]
         assert instance.guest("sh", "-c", LEFTOVERS) == before
     finally:
-        instance.guest("sudo", "ip", "link", "delete", "one")
+        instance.guest("ip", "link", "delete", "one")
 
 
 def test_nothing_of_these_types_is_left(instance: Cli) -> None:

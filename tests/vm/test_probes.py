@@ -80,7 +80,7 @@ def test_bin_says_what_a_section_does_not(instance: Cli) -> None:
     assert found["program_name"]["target"].endswith("/bash:readline"), "what the section says goes first"
     report = run(instance, file, "--prog", "whole_path", "--bin", "/no/such/file", seconds=1)
     assert report["error"]["code"] == "attach-failed"
-    assert "/no/such/file" in report["error"]["brief"]
+    assert "no executable or library /no/such/file" in report["error"]["details"]
 
 
 def test_usdt_probes_are_found(instance: Cli) -> None:

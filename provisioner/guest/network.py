@@ -19,6 +19,25 @@ _APT_PROXY = "/etc/apt/apt.conf.d/90ebpf-dev-proxy"
 _SSHD_ENVIRONMENT = "/etc/ssh/sshd_config.d/20-ebpf-dev-proxy.conf"
 _CA_PREFIX = "/usr/local/share/ca-certificates/ebpf-dev-"
 _SOURCES = "/etc/apt/sources.list.d/ebpf-dev.list"
+_FORGET = """
+ls "$1"*.crt 2>/dev/null
+rm -f "$1"*.crt "$2" "$3"
+"""
+# What update-ca-certificates does with a new certificate. It would also go through the hundred others, in some
+# thousand processes: many minutes on an emulated processor. When it is next run, it finds ours.
+_TRUST = """
+set -e
+cd /etc/ssl/certs
+for file in "$@"; do
+    name=$(basename "$file" .crt)
+    hash=$(openssl x509 -noout -subject_hash -in "$file")
+    number=0
+    while [ -e "$hash.$number" ]; do number=$((number + 1)); done
+    ln -sf "$file" "$name.pem"
+    ln -s "$name.pem" "$hash.$number"
+    cat "$file" >> ca-certificates.crt
+done
+"""
 
 
 @dataclass(frozen=True)
@@ -66,16 +85,20 @@ def proxy_for_guest(proxy: str) -> str:
 
 def apply_network(guest: Guest, settings: NetworkSettings) -> None:
     """Write the settings into the guest, and take away those of an earlier time."""
-    guest.run(["sh", "-c", f"rm -f {_CA_PREFIX}*.crt {_APT_PROXY} {_SSHD_ENVIRONMENT}"])
+    forget = ["sh", "-c", _FORGET, "forget", _CA_PREFIX, _APT_PROXY, _SSHD_ENVIRONMENT]
+    trusted_before = guest.run(forget).stdout.split()
     if settings.proxy:
         guest.put(render("network/apt-proxy.conf.j2", proxy=settings.proxy).encode(), _APT_PROXY)
         values = {"proxy": settings.proxy, "no_proxy": settings.no_proxy or "localhost,127.0.0.1"}
         guest.put(render("network/sshd-environment.conf.j2", **values).encode(), _SSHD_ENVIRONMENT)
         guest.run(["systemctl", "try-reload-or-restart", "ssh"])
-    for index, certificate in enumerate(settings.ca):
-        guest.put(certificate.encode(), f"{_CA_PREFIX}{index}.crt")
-    if settings.ca:
-        guest.run(["update-ca-certificates"], timeout=600)
+    certificates = {f"{_CA_PREFIX}{index}.crt": text for index, text in enumerate(settings.ca)}
+    for path, text in certificates.items():
+        guest.put(text.encode(), path)
+    if trusted_before:
+        guest.run(["update-ca-certificates", "--fresh"], timeout=1800)
+    elif certificates:
+        guest.run(["sh", "-c", _TRUST, "trust", *certificates])
     if settings.sources:
         _replace_sources(guest, settings.sources)
 

@@ -2,18 +2,49 @@
 
 from __future__ import annotations
 
-from tests.vm.conftest import BOOT, Cli
+import datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.vm.conftest import BOOT, FIRST_UP, Cli
 from tests.vm.forward_proxy import forwarding
 
 
-def test_a_proxy_on_the_host_s_loopback_serves_the_guest(instance: Cli) -> None:
+def make_authority(path: Path) -> Path:
+    """A certificate of an authority that nobody else knows."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ebpf-dev test authority")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=30))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def test_a_proxy_on_the_host_s_loopback_and_an_authority_serve_the_guest(instance: Cli, tmp_path: Path) -> None:
+    authority = make_authority(tmp_path / "ca.crt")
     with forwarding() as proxy:
-        behind = Cli(instance.home, (("EBPF_DEV_PROXY", proxy.url),))
+        behind = Cli(instance.home, (("EBPF_DEV_PROXY", proxy.url), ("EBPF_DEV_CA", str(authority))))
         port = proxy.url.rsplit(":", 1)[1]
         try:
-            behind("up", "proxied", timeout=BOOT)
+            behind("up", "proxied", timeout=FIRST_UP)
             assert behind.guest("printenv", "http_proxy", instance="proxied").strip() == f"http://10.0.2.2:{port}"
             behind("exec", "-i", "proxied", "--", "apt-get", "update", "-q", timeout=BOOT)
             assert any("InRelease" in url for url in proxy.asked), proxy.asked
+            behind("cp", "-i", "proxied", str(authority), ":/root/ca.crt")
+            for store in ("-CApath /etc/ssl/certs", "-CAfile /etc/ssl/certs/ca-certificates.crt"):
+                behind.guest("sh", "-c", f"openssl verify {store} /root/ca.crt", instance="proxied")
         finally:
             behind("delete", "proxied", timeout=BOOT)

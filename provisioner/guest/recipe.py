@@ -111,7 +111,7 @@ def ensure_runner(guest: Guest) -> str:
     path = runner_path(sources)
     files = {source.name: source for source in sources}
     guest.run(["mkdir", "-p", HOME])
-    built = guest.run(["sh", "-c", _BUILD_RUNNER, "runner", path], input=make_tar(files), timeout=300, check=False)
+    built = guest.run(["sh", "-c", _BUILD_RUNNER, "runner", path], input=make_tar(files), timeout=900, check=False)
     if not built.ok:
         raise GuestError(
             "The runner did not build in the guest",

@@ -164,7 +164,7 @@ static void put_header(struct json *json, struct header *header)
 	json_put_double(json, "time", header->time);
 }
 
-static size_t unread; /* lines dropped because nobody reads what we say */
+static size_t unread; /* lines that were counted only (messages_full) */
 
 static void say_printk(const char *text, size_t length, struct header *header)
 {
@@ -252,16 +252,6 @@ bool trace_read(void)
 		read_lines();
 	}
 	return pipe_fd >= 0;
-}
-
-void trace_drain(void)
-{
-	double deadline = seconds_now() + MAX_DRAIN_SECONDS;
-
-	/* In the global pipe others may go on for ever. */
-	while (trace_read() && seconds_now() < deadline)
-		messages_flush();
-	say_unread();
 }
 
 void trace_close(void)

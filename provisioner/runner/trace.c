@@ -199,14 +199,26 @@ static void say_unread(void)
 	unread = 0;
 }
 
-/* "CPU:1 [LOST 42 EVENTS]" */
+static void say_unknown_loss(void)
+{
+	static bool is_told;
+
+	if (!is_told)
+		message_log("warning", "the kernel dropped lines of bpf_printk and does not say how many");
+	is_told = true;
+}
+
+/* "CPU:1 [LOST 42 EVENTS]", or without the number when the kernel has lost count too. */
 static bool read_loss(const char *line)
 {
 	unsigned long count;
 
-	if (sscanf(line, "CPU:%*d [LOST %lu EVENTS]", &count) != 1)
+	if (sscanf(line, "CPU:%*d [LOST %lu EVENTS]", &count) == 1)
+		say_lost_lines(count);
+	else if (strncmp(line, "CPU:", 4) || !strstr(line, "[LOST EVENTS]"))
 		return false;
-	say_lost_lines(count);
+	else
+		say_unknown_loss();
 	return true;
 }
 

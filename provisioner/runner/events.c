@@ -12,7 +12,6 @@
 #include "event_type.h"
 #include "message.h"
 #include "readings.h"
-#include "util.h"
 
 #define PERF_PAGES 64			/* a CPU; must be a power of two */
 #define SMALLEST_RING_BYTES (4 * 1024 * 1024) /* a burst must not be lost while we write */
@@ -38,7 +37,7 @@ struct event_map {
 	struct perf_buffer *buffer;
 	struct record_type known[KNOWN_SIZES];
 	size_t known_count;
-	size_t unread; /* records dropped because nobody reads what we say */
+	size_t unread; /* records that were counted only (messages_full) */
 	/* Of a ring buffer, to see that it is full: */
 	size_t size;
 	size_t largest; /* record so far */
@@ -339,14 +338,6 @@ bool events_consume(void)
 		say_unread_records(maps[i]);
 	}
 	return records != before;
-}
-
-void events_drain(void)
-{
-	double deadline = seconds_now() + MAX_DRAIN_SECONDS;
-
-	while (events_consume() && seconds_now() < deadline)
-		messages_flush();
 }
 
 void events_close(void)

@@ -291,10 +291,39 @@ static size_t gather(struct pollfd *fds, const struct options *options, int sign
 	return FD_OTHERS + count;
 }
 
+/* Returns whether there may be more. */
+static bool read_programs(void)
+{
+	bool lines = trace_read();
+	bool records = events_consume();
+
+	return lines || records;
+}
+
+static void read_programs_until(double deadline)
+{
+	while (read_programs() && seconds_now() < deadline)
+		messages_flush();
+}
+
+#define MAX_REST_SECONDS 3
+#define MAX_COUNT_SECONDS 10 /* the trace that all share has no end */
+
+/* Once no program runs any more. On a slow processor it may be more than one has the patience for: then it is counted. */
+static void read_the_rest(void)
+{
+	double deadline = seconds_now() + MAX_REST_SECONDS;
+
+	read_programs_until(deadline);
+	messages_close(true);
+	read_programs_until(deadline + MAX_COUNT_SECONDS);
+	messages_close(false);
+	read_programs(); /* says how many they were */
+}
+
 static void read_everything(void)
 {
-	trace_read();
-	events_consume();
+	read_programs();
 	if (messages_full())
 		return;
 	triggers_read();
@@ -425,8 +454,7 @@ static const char *run_stage(struct run *run, int signals)
 	changes_stop();
 	detach_programs(run);
 	await_bpf(run);
-	trace_drain();
-	events_drain();
+	read_the_rest();
 	message_stage("run", true, seconds_now() - start);
 	say_results(run);
 	return reason;

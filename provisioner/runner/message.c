@@ -21,6 +21,7 @@ static double waiting_since;
 static size_t written;	/* of the output */
 static bool stuck;	/* the reader is slower than we are */
 static bool broken;
+static bool closed_to_output;
 static bool spoke;
 
 struct json *message_begin(const char *type)
@@ -116,7 +117,12 @@ bool messages_stuck(void)
 
 bool messages_full(void)
 {
-	return stuck && output.size - written >= MAX_WAITING_BYTES;
+	return closed_to_output || (stuck && output.size - written >= MAX_WAITING_BYTES);
+}
+
+void messages_close(bool closed)
+{
+	closed_to_output = closed;
 }
 
 bool messages_broken(void)

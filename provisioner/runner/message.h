@@ -50,6 +50,7 @@ void messages_flush_all(void);	/* however long the reader needs */
 int messages_due_ms(void);	/* until a flush is due, -1 when nothing waits or the reader is not ready */
 bool messages_stuck(void);	/* to be flushed as soon as stdout can be written again */
 bool messages_full(void);	/* so much waits for the reader that output must be dropped and counted */
+void messages_close(bool closed); /* full in any case: what comes late is only counted */
 bool messages_broken(void);	/* nobody reads stdout any more */
 bool messages_spoke(void);	/* a program has printed or sent something */
 

@@ -164,7 +164,7 @@ static void put_header(struct json *json, struct header *header)
 	json_put_double(json, "time", header->time);
 }
 
-static size_t unread; /* lines dropped because nobody reads what we say */
+static size_t unread; /* lines that were counted only (messages_full) */
 
 static void say_printk(const char *text, size_t length, struct header *header)
 {
@@ -199,14 +199,26 @@ static void say_unread(void)
 	unread = 0;
 }
 
-/* "CPU:1 [LOST 42 EVENTS]" */
+static void say_unknown_loss(void)
+{
+	static bool is_told;
+
+	if (!is_told)
+		message_log("warning", "the kernel dropped lines of bpf_printk and does not say how many");
+	is_told = true;
+}
+
+/* "CPU:1 [LOST 42 EVENTS]", or without the number when the kernel has lost count too. */
 static bool read_loss(const char *line)
 {
 	unsigned long count;
 
-	if (sscanf(line, "CPU:%*d [LOST %lu EVENTS]", &count) != 1)
+	if (sscanf(line, "CPU:%*d [LOST %lu EVENTS]", &count) == 1)
+		say_lost_lines(count);
+	else if (strncmp(line, "CPU:", 4) || !strstr(line, "[LOST EVENTS]"))
 		return false;
-	say_lost_lines(count);
+	else
+		say_unknown_loss();
 	return true;
 }
 
@@ -252,16 +264,6 @@ bool trace_read(void)
 		read_lines();
 	}
 	return pipe_fd >= 0;
-}
-
-void trace_drain(void)
-{
-	double deadline = seconds_now() + MAX_DRAIN_SECONDS;
-
-	/* In the global pipe others may go on for ever. */
-	while (trace_read() && seconds_now() < deadline)
-		messages_flush();
-	say_unread();
 }
 
 void trace_close(void)

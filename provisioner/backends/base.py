@@ -30,7 +30,9 @@ class Machine:
 
     ``directory`` is the instance's own (0700); the backend keeps its overlay, logs and pid there, and its
     sockets in ``sockets``, which is short. ``base_disk`` is a read-only qcow2 that the overlay stands on.
-    ``accelerator`` is ``"auto"`` or the one the user insists on.
+    ``accelerator`` is ``"auto"`` or the one the user insists on. ``memory_in_file`` lets a backend that saves
+    memory keep it in a file of the directory from the start: slower, but then a save takes milliseconds and
+    others can stand on that file.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Machine:
     boot: DirectBoot | FirmwareBoot
     seed: Path | None = None
     accelerator: str = "auto"
+    memory_in_file: bool = False
 
     @property
     def overlay(self) -> Path:
@@ -73,13 +76,17 @@ class State(enum.Enum):
 
 @dataclass(frozen=True)
 class Status:
-    """What is true now; always computed, never stored. ``detail`` says why a machine is broken."""
+    """What is true now; always computed, never stored. ``detail`` says why a machine is broken.
+
+    ``saved`` is the size in bytes of the memory that a stopped machine was saved with, 0 without.
+    """
 
     state: State
     endpoint: Endpoint | None = None
     accelerator: str | None = None
     pid: int | None = None
     detail: str = ""
+    saved: int = 0
 
 
 class Backend(Protocol):
@@ -94,8 +101,9 @@ class Backend(Protocol):
         """Make the overlay and whatever else is kept on disk; leaves an existing overlay alone."""
 
     def start(self, machine: Machine, reporter: Reporter, timeout: float = 300.0) -> Endpoint:
-        """Start the machine unless it runs, and return once its sshd has sent a banner.
+        """Boot the machine unless it runs, and return once its sshd has sent a banner.
 
+        Memory that was saved is forgotten: the disk goes on without it, and it would not fit any more.
         Raises InstanceError("start-failed") with the hypervisor's own words when it dies, and
         GuestError("guest-silent") with the console's last lines after ``timeout`` seconds.
         """
@@ -106,4 +114,38 @@ class Backend(Protocol):
         """Ask the guest to power off, and kill the machine when it has not after ``timeout`` seconds."""
 
     def delete(self, machine: Machine) -> None:
-        """Stop the machine and remove what ``create`` and ``start`` made."""
+        """Stop the machine and remove what ``create``, ``start``, ``save`` and ``place`` made."""
+
+    def shape(self, machine: Machine) -> str | None:
+        """A digest of everything that saved memory must fit, from the hypervisor's program to the disk below.
+
+        None when this backend cannot save this machine's memory on this host.
+        """
+
+    def save(self, machine: Machine) -> None:
+        """End a running machine and keep its memory; the guest does not notice.
+
+        The guest should have written back what it holds, for the day when its memory cannot be used.
+        Raises InstanceError("save-failed") or HostError("disk-full"); the machine then runs on.
+        """
+
+    def resume(self, machine: Machine, reporter: Reporter) -> Endpoint | None:
+        """Let a machine that was saved go on where it was; whether its guest answers is not waited for.
+
+        None when nothing was saved or it cannot be used, which is noted; ``start`` then boots.
+        """
+
+    def capture(self, machine: Machine, directory: Path) -> None:
+        """Copy the disk, and the memory when there is any, into an empty directory; a running machine goes on.
+
+        Raises as ``save`` does.
+        """
+
+    def place(self, machine: Machine, source: Path) -> None:
+        """Give a stopped machine the disk and the memory that ``capture`` or ``save`` left in ``source``.
+
+        Its own are replaced. The memory is only referred to: without ``source`` the machine has to boot.
+        """
+
+    def channel(self, machine: Machine) -> Path:
+        """The line to the guest beside the network: two FIFOs, this path with ".in" (to it) and ".out"."""

@@ -45,6 +45,7 @@ def up(
         list[Path] | None,
         typer.Option(help="A CA certificate (PEM) for the guest to trust (repeatable).", show_default=False),
     ] = None,
+    cold: Annotated[bool, typer.Option("--cold", help="Boot instead of going on from saved memory.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
     verbose: Verbose = False,
 ) -> None:
@@ -64,7 +65,7 @@ def up(
     if dry_run:
         _show_plan(name, settings)
         return
-    result = bring_up(name, settings, paths(), make_reporter(verbose))
+    result = bring_up(name, settings, paths(), make_reporter(verbose), cold=cold)
     record = result.instance.record
     state = "is already running" if result.already else "is running"
     typer.echo(f"Instance '{name}' {state}: {record.image}, Linux {record.release}, {record.arch}.")
@@ -87,17 +88,22 @@ def _show_plan(name: str, settings: Any) -> None:
 def down(
     name: Name = DEFAULT,
     force: Annotated[bool, typer.Option("--force", help="Cut the power instead of shutting down.")] = False,
+    save: Annotated[
+        bool | None,
+        typer.Option("--save/--no-save", help="Keep its memory for `up` to go on where it was."),
+    ] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Shut an instance down; its disk stays.
+    """End an instance; its disk stays, and where it can be saved its memory.
 
     Example: ebpf-dev down
     """
     from provisioner.ui import make_reporter
     from provisioner.workflows.lifecycle import bring_down
 
-    was_running = bring_down(name, paths(), make_reporter(verbose), force=force)
-    typer.echo(f"Instance '{name}' {'is down' if was_running else 'was not running'}.")
+    result = bring_down(name, paths(), make_reporter(verbose), force=force, save=save)
+    kept = "; its memory is saved" if result.saved else ""
+    typer.echo(f"Instance '{name}' {'was not running' if result.already else 'is down'}{kept}.")
 
 
 def delete(name: Name = DEFAULT, verbose: Verbose = False) -> None:

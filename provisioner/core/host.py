@@ -86,6 +86,16 @@ def cpu_count() -> int:
     return os.cpu_count() or 1
 
 
+def host_processor() -> str:
+    """What tells the kind of processor apart from another; "" where the kernel has no /proc/cpuinfo."""
+    try:
+        first = Path("/proc/cpuinfo").read_text(errors="replace").partition("\n\n")[0]
+    except OSError:
+        return ""
+    changing = ("cpu MHz", "bogomips", "BogoMIPS")
+    return "\n".join(line for line in first.splitlines() if not line.startswith(changing))
+
+
 def parse_os_release(text: str) -> dict[str, str]:
     """The assignments of an os-release(5) file, unquoted; lines that are none are skipped."""
     values = {}

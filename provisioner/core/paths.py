@@ -35,6 +35,11 @@ class Paths:
         return self.cache / "downloads"
 
     @property
+    def templates(self) -> Path:
+        """Machines saved just after their boot (one directory a key), for others to go on from; may be deleted."""
+        return self.cache / "templates"
+
+    @property
     def identity(self) -> Path:
         """Our client key and the host key planted into every image; deleting it orphans all goldens."""
         return self.data / "identity"

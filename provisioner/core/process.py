@@ -50,8 +50,9 @@ def run_tool(
     timeout: float = 60.0,
     check: bool = True,
     env: Mapping[str, str] | None = None,
+    input: str = "",
 ) -> CommandResult:
-    """Run a host program to its end and return its outputs; ``timeout`` is in seconds.
+    """Run a host program on ``input`` to its end and return its outputs; ``timeout`` is in seconds.
 
     Raises HostError: "tool-missing", "tool-timeout", or with ``check`` "tool-failed" with its own words.
     """
@@ -60,7 +61,7 @@ def run_tool(
     try:
         done = subprocess.run(
             words, capture_output=True, text=True, errors="replace", timeout=timeout, env=env, check=False,
-            stdin=subprocess.DEVNULL,
+            input=input,
         )  # fmt: skip
     except subprocess.TimeoutExpired as exc:
         raise HostError(

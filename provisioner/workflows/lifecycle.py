@@ -1,17 +1,18 @@
-"""The rest of an instance's life: down, delete, status."""
+"""The rest of an instance's life: down, reset, delete, status."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from provisioner.backends.base import State, Status
-from provisioner.core.errors import InstanceError, UsageError
+from provisioner.core.errors import EbpfDevError, InstanceError, UsageError
 from provisioner.core.files import locked
 from provisioner.core.names import check_instance_name
 from provisioner.core.paths import Paths
 from provisioner.core.reporter import Reporter
 from provisioner.core.store import InstanceRecord, Store
 from provisioner.workflows.instances import Instance, bind_instance, open_instance
+from provisioner.workflows.resume import save_memory
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,37 @@ class InstanceStatus:
     problem: str = ""
 
 
-def bring_down(name: str, paths: Paths, reporter: Reporter, *, force: bool = False) -> bool:
-    """Shut the instance down; False when it was not running."""
+@dataclass(frozen=True)
+class DownResult:
+    """``already`` says that it was not running before, ``saved`` that its memory is kept."""
+
+    already: bool
+    saved: bool
+
+
+def bring_down(
+    name: str, paths: Paths, reporter: Reporter, *, force: bool = False, save: bool | None = None
+) -> DownResult:
+    """End the instance with its memory saved, or shut it down.
+
+    ``save`` None saves where that is possible and else shuts down; True raises what stands in the way.
+    """
     with locked(Store(paths).lock_file(name), lambda: reporter.note("Another ebpf-dev is at it; waiting.")):
         instance = open_instance(name, paths)
-        if instance.status().state is State.STOPPED:
-            return False
+        status = instance.status()
+        if status.state is State.STOPPED:
+            return DownResult(already=True, saved=status.saved > 0)
+        if not force and save is not False and status.state is State.RUNNING:
+            try:
+                save_memory(instance, reporter)
+                return DownResult(already=False, saved=True)
+            except EbpfDevError as exc:
+                if save:
+                    raise
+                reporter.note(f"Its memory is not saved: {exc.brief}")
         with reporter.step(f"Shutting down '{name}'"):
             instance.backend.stop(instance.machine, force=force)
-        return True
+        return DownResult(already=False, saved=False)
 
 
 def delete_instance(name: str, paths: Paths, reporter: Reporter) -> None:

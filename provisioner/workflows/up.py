@@ -18,11 +18,12 @@ from provisioner.core.store import InstanceRecord, Store
 from provisioner.guest.connection import connect
 from provisioner.guest.identity import ensure_identity
 from provisioner.guest.network import NetworkSettings, apply_network, network_settings
-from provisioner.guest.recipe import grow_root
 from provisioner.images.catalogue import find_image
 from provisioner.images.sources import guest_sources
 from provisioner.workflows.instances import Instance, bind_instance, has_ssh_config, make_backend, write_ssh_config
 from provisioner.workflows.provision import ensure_golden
+from provisioner.workflows.resume import boot, resume
+from provisioner.workflows.template import drop_template, ensure_template
 
 #: Settings that an existing instance keeps: they are built into its disk or belong to another machine.
 _FIXED = ("image", "backend", "arch", "disk")
@@ -40,9 +41,15 @@ class UpResult:
 
 
 def bring_up(
-    name: str, settings: Settings, paths: Paths, reporter: Reporter, env: Mapping[str, str] | None = None
+    name: str,
+    settings: Settings,
+    paths: Paths,
+    reporter: Reporter,
+    env: Mapping[str, str] | None = None,
+    *,
+    cold: bool = False,
 ) -> UpResult:
-    """Make the instance run, doing only what is not done yet.
+    """Make the instance run, doing only what is not done yet; ``cold`` boots where it could be resumed.
 
     Two calls at once: the second waits for the first and then finds it done. Raises the errors of images,
     backends and provisioning; whatever was finished before stays for the next call.
@@ -54,7 +61,7 @@ def bring_up(
     with locked(store.lock_file(name), lambda: reporter.note("Another `ebpf-dev up` is at it; waiting.")):
         if running := _find_running(store, name, settings, paths):
             return running
-        return _start(store, name, settings, paths, reporter, os.environ if env is None else env)
+        return start_instance(name, settings, paths, reporter, os.environ if env is None else env, cold=cold)
 
 
 def _find_running(store: Store, name: str, settings: Settings, paths: Paths) -> UpResult | None:
@@ -70,21 +77,20 @@ def _find_running(store: Store, name: str, settings: Settings, paths: Paths) -> 
     return None
 
 
-def _start(
-    store: Store, name: str, settings: Settings, paths: Paths, reporter: Reporter, env: Mapping[str, str]
+def start_instance(
+    name: str, settings: Settings, paths: Paths, reporter: Reporter, env: Mapping[str, str], *, cold: bool = False
 ) -> UpResult:
+    """Make and start an instance that does not run; its lock is held by the caller."""
     network = wanted_network(settings, env)
+    store = Store(paths)
     record = store.find(name) or _make_record(name, settings, network, paths, reporter)
     record = _apply_changes(record, settings)
     instance = bind_instance(record, paths)
     instance.backend.check_host(record.arch)
     store.save(record)
+    endpoint = None if cold else _resume(instance, reporter)
     instance.backend.create(instance.machine)
-    endpoint = instance.backend.start(instance.machine, reporter)
-    if record.disk > Settings.disk:
-        # Every image's file system fits the default disk; what a larger one has more is empty at first.
-        with reporter.step("Growing the file system"), connect(endpoint, ensure_identity(paths)) as guest:
-            grow_root(guest)
+    endpoint = endpoint or boot(instance, reporter)
     if record.network_digest != network.digest:
         with reporter.step("Updating mirror, proxy and certificates"):
             with connect(endpoint, ensure_identity(paths)) as guest:
@@ -93,6 +99,20 @@ def _start(
     # Last, because its presence says that nothing is left to do.
     write_ssh_config(instance, endpoint)
     return UpResult(instance, endpoint, already=False)
+
+
+def _resume(instance: Instance, reporter: Reporter) -> Endpoint | None:
+    """Go on where the instance was saved, or, when it is new, where the template for its kind was."""
+    if instance.status().state is not State.ABSENT:
+        return resume(instance, reporter)
+    template = ensure_template(instance, reporter)
+    if template is None:
+        return None
+    instance.backend.place(instance.machine, template)
+    endpoint = resume(instance, reporter)
+    if endpoint is None:
+        drop_template(template, reporter)
+    return endpoint
 
 
 def _make_record(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
+from pathlib import Path
 
 from provisioner.backends.base import Backend, Endpoint, Machine, State
 from provisioner.core.reporter import SilentReporter
@@ -62,6 +64,48 @@ class BackendContract:
         assert (status.state, status.endpoint, status.pid) == (State.STOPPED, None, None)
         with socket.socket() as client:
             assert client.connect_ex((endpoint.host, endpoint.port)) != 0
+
+    def test_memory_is_saved_and_resumed_once(self, backend: Backend, machine: Machine) -> None:
+        assert backend.shape(machine) is not None
+        self.start(backend, machine)
+        backend.save(machine)
+        status = backend.status(machine)
+        assert (status.state, status.saved > 0) == (State.STOPPED, True)
+        endpoint = backend.resume(machine, SilentReporter())
+        assert endpoint
+        assert backend.status(machine).endpoint == endpoint
+        # The guest runs and changes its disk: what was saved must never be used again.
+        backend.stop(machine, force=True)
+        assert backend.status(machine).saved == 0
+        assert backend.resume(machine, SilentReporter()) is None
+
+    def test_a_boot_forgets_saved_memory(self, backend: Backend, machine: Machine) -> None:
+        self.start(backend, machine)
+        backend.save(machine)
+        self.start(backend, machine)
+        backend.stop(machine, force=True)
+        assert backend.resume(machine, SilentReporter()) is None
+
+    def test_memory_of_another_shape_is_not_resumed(self, backend: Backend, machine: Machine) -> None:
+        self.start(backend, machine)
+        backend.save(machine)
+        larger = replace(machine, memory=2 * machine.memory)
+        assert backend.shape(larger) != backend.shape(machine)
+        assert backend.resume(larger, SilentReporter()) is None
+        assert backend.status(machine).state is State.STOPPED
+        assert backend.status(machine).saved == 0
+
+    def test_what_was_captured_can_be_placed(self, backend: Backend, machine: Machine, tmp_path: Path) -> None:
+        kept = tmp_path / "kept"
+        kept.mkdir()
+        endpoint = self.start(backend, machine)
+        backend.capture(machine, kept)
+        assert backend.status(machine).endpoint == endpoint
+        backend.delete(machine)
+        for _ in range(2):
+            backend.place(machine, kept)
+            assert backend.resume(machine, SilentReporter())
+            backend.stop(machine, force=True)
 
     def test_what_is_not_there_can_be_stopped_and_deleted(self, backend: Backend, machine: Machine) -> None:
         backend.stop(machine)

@@ -19,6 +19,7 @@ class FakeBackend:
 
     ``calls`` lists what was called, as (method, machine name or architecture). ``fail("start", error)`` makes
     the next call of that method raise, before it has done anything; several are raised one after another.
+    ``saves`` says whether it can save memory; nobody answers on its ``channel``.
     ``endpoint`` may be set to that of a real server, for example a fake sshd, to be handed out instead.
     """
 
@@ -27,6 +28,7 @@ class FakeBackend:
     def __init__(self, endpoint: Endpoint | None = None) -> None:
         self.calls: list[tuple[str, str]] = []
         self.endpoint = endpoint
+        self.saves = True
         self._failures: dict[str, deque[BaseException]] = {}
         self._running: dict[Path, _Banner] = {}
         self._broken: dict[Path, str] = {}
@@ -54,6 +56,7 @@ class FakeBackend:
 
     def start(self, machine: Machine, reporter: Reporter, timeout: float = 300.0) -> Endpoint:
         self._called("start", machine.name)
+        _saved(machine.directory).unlink(missing_ok=True)
         self._broken.pop(machine.directory, None)
         with reporter.step(f"Booting {machine.name}"):
             if machine.directory not in self._running:
@@ -67,7 +70,10 @@ class FakeBackend:
             return Status(State.BROKEN, detail=self._broken[machine.directory])
         if machine.directory in self._running:
             return Status(State.RUNNING, self._endpoint(machine), "tcg", os.getpid())
-        return Status(State.STOPPED if machine.overlay.exists() else State.ABSENT)
+        if not machine.overlay.exists():
+            return Status(State.ABSENT)
+        saved = _saved(machine.directory)
+        return Status(State.STOPPED, saved=saved.stat().st_size if saved.exists() else 0)
 
     def stop(self, machine: Machine, *, force: bool = False, timeout: float = 60.0) -> None:
         self._called("stop", machine.name)
@@ -78,12 +84,55 @@ class FakeBackend:
         self._halt(machine)
         machine.overlay.unlink(missing_ok=True)
         machine.console_log.unlink(missing_ok=True)
+        _saved(machine.directory).unlink(missing_ok=True)
+
+    def shape(self, machine: Machine) -> str | None:
+        self._called("shape", machine.name)
+        return f"{machine.cpus} {machine.memory}" if self.saves else None
+
+    def save(self, machine: Machine) -> None:
+        self._called("save", machine.name)
+        self._write_saved(machine, machine.directory)
+        self._halt(machine)
+
+    def resume(self, machine: Machine, reporter: Reporter) -> Endpoint | None:
+        self._called("resume", machine.name)
+        saved = _saved(machine.directory)
+        if not saved.exists():
+            return None
+        fits = saved.read_text() == f"{machine.cpus} {machine.memory}"
+        saved.unlink()
+        if not fits:
+            reporter.note("The saved memory cannot be used.")
+            return None
+        self._running[machine.directory] = _Banner()
+        return self._endpoint(machine)
+
+    def capture(self, machine: Machine, directory: Path) -> None:
+        self._called("capture", machine.name)
+        (directory / machine.overlay.name).write_bytes(machine.overlay.read_bytes())
+        if machine.directory in self._running or _saved(machine.directory).exists():
+            self._write_saved(machine, directory)
+
+    def place(self, machine: Machine, source: Path) -> None:
+        self._called("place", machine.name)
+        ensure_dir(machine.directory)
+        machine.overlay.write_bytes((source / machine.overlay.name).read_bytes())
+        _saved(machine.directory).unlink(missing_ok=True)
+        if _saved(source).exists():
+            _saved(machine.directory).write_text(_saved(source).read_text())
+
+    def channel(self, machine: Machine) -> Path:
+        return machine.directory / "channel"
 
     def close(self) -> None:
         """End every machine; for fixtures."""
         for banner in self._running.values():
             banner.close()
         self._running.clear()
+
+    def _write_saved(self, machine: Machine, directory: Path) -> None:
+        _saved(directory).write_text(f"{machine.cpus} {machine.memory}")
 
     def _halt(self, machine: Machine) -> None:
         self._broken.pop(machine.directory, None)
@@ -98,6 +147,11 @@ class FakeBackend:
         self.calls.append((method, what))
         if self._failures.get(method):
             raise self._failures[method].popleft()
+
+
+def _saved(directory: Path) -> Path:
+    """What stands for a saved memory: the shape that it fits."""
+    return directory / "saved"
 
 
 class _Banner:

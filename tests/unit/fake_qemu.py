@@ -12,8 +12,12 @@ no-space         it complains about a full disk and ends
 internal-error   the guest stops at once
 io-error         the guest stops at once, and runs when told to go on
 deaf             boots, but the power button does nothing
+unsaveable       boots, and fails when it is to save its memory
+full             the same for want of space on the disk
+unloadable       boots, and ends when it is to take in saved memory
 
-``FAKE_QEMU_VERSION`` replaces the version it claims to have.
+``FAKE_QEMU_VERSION`` replaces the version it claims to have; with ``FAKE_QEMU_PLAIN`` it cannot leave shared
+memory out of what it saves.
 """
 
 from __future__ import annotations
@@ -21,9 +25,13 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 import sys
 import threading
 from pathlib import Path
+
+#: What it writes when told to save itself, and wants back.
+STATE = b"the memory of a machine\n" * 1000
 
 
 def install(directory: Path) -> None:
@@ -51,6 +59,9 @@ class FakeQemu:
         self.options = [word.replace(",,", "\0") for word in words]
         self.behaviour = json.loads(os.environ["FAKE_QEMU"])[self.after("-accel").split(",")[0]]
         self.state = {"internal-error": "internal-error", "io-error": "io-error"}.get(self.behaviour, "running")
+        if "-incoming" in self.options:
+            self.state = "inmigrate"
+        self.migration = "none"
         self.connections = 0
         self.listener = socket.create_server(("127.0.0.1", 0))
 
@@ -87,7 +98,8 @@ class FakeQemu:
         while True:
             connection, _ = self.listener.accept()
             self.connections += 1
-            answers = self.behaviour in ("boot", "deaf", "io-error") and self.state == "running"
+            mute = self.behaviour in ("silent", "mute", "panic", "internal-error")
+            answers = not mute and self.state == "running"
             if self.connections >= 3 and answers:
                 connection.sendall(b"SSH-2.0-Fake\r\n")
             connection.close()
@@ -114,6 +126,15 @@ class FakeQemu:
                 return True
         return False
 
+    def migrate(self, command: str) -> None:
+        if self.behaviour in ("unsaveable", "full"):
+            self.migration = "failed"
+            if self.behaviour == "full":
+                print("cat: write error: No space left on device", file=sys.stderr, flush=True)
+            return
+        subprocess.run(["sh", "-c", command], input=STATE, check=True)
+        self.state, self.migration = "postmigrate", "completed"
+
     def execute(self, command: str, arguments: dict[str, str]) -> dict[str, object]:
         if command == "query-uuid":
             return {"return": {"UUID": self.after("-uuid")}}
@@ -124,6 +145,18 @@ class FakeQemu:
             return {"return": f"  TCP[HOST_FORWARD]  13  127.0.0.1 {port}  10.0.2.15    22     0     0\r\n"}
         if command == "query-rx-filter":
             return {"return": [{"name": "net0", "multicast-table": ["01:00:5e:00:00:01"]}]}
+        if command == "query-migrate":
+            return {"return": {"status": self.migration}}
+        if command == "stop":
+            self.state = "paused"
+        if command == "migrate":
+            self.migrate(arguments["uri"].removeprefix("exec:"))
+        if command == "migrate-incoming":
+            if self.behaviour == "unloadable":
+                print("qemu-system-x86_64: load of migration failed: Invalid argument", file=sys.stderr)
+                os._exit(1)
+            state = subprocess.check_output(["sh", "-c", arguments["uri"].removeprefix("exec:")])
+            self.state = "paused" if state == STATE else "internal-error"
         if command == "cont":
             self.state = "running"
         if command == "quit" or (command == "system_powerdown" and self.behaviour != "deaf"):
@@ -136,6 +169,10 @@ def main(words: list[str]) -> int:
         return qemu_img(words[1:])
     if words[1] == "--version":
         print(f"QEMU emulator version {os.environ.get('FAKE_QEMU_VERSION', '8.2.0')} (Fake)")
+        return 0
+    if words[1:3] == ["-machine", "none"]:
+        known = [{"capability": "x-ignore-shared", "state": False}] if "FAKE_QEMU_PLAIN" not in os.environ else []
+        print(json.dumps({"return": {}}), json.dumps({"return": known}), sep="\n")
         return 0
     if words[1:3] == ["-accel", "help"]:
         print("Accelerators supported in QEMU binary:\ntcg\nkvm")

@@ -10,6 +10,7 @@ import pytest
 from provisioner.backends.base import DirectBoot, FirmwareBoot, Machine
 from provisioner.backends.qemu.arch import ARCHITECTURES
 from provisioner.backends.qemu.command import processor, qemu_command
+from provisioner.backends.qemu.devices import Memory
 from provisioner.backends.qemu.layout import SOCKET_PATH_MAX, QemuFiles
 
 MACHINE = Machine(
@@ -33,8 +34,9 @@ def test_a_direct_boot_under_emulation() -> None:
         "-name", "guest=default",
         "-uuid", QemuFiles(MACHINE).uuid,
         "-pidfile", "/home/a b, c/default/qemu.pid",
-        "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", "Nehalem,-cx16",
+        "-machine", "q35,memory-backend=ram", "-accel", "tcg,thread=single", "-cpu", "Nehalem,-cx16",
         "-smp", "2", "-m", "2048M",
+        "-object", "memory-backend-ram,id=ram,size=2048M",
         "-kernel", "/boot, 1/vmlinuz", "-initrd", "/boot, 1/initrd",
         "-append", "root=LABEL=root rw console=ttyS0 "
                    "ebpf_dev.ip=10.0.2.15::10.0.2.2:255.255.255.0::eth0:none:10.0.2.3",
@@ -46,6 +48,8 @@ def test_a_direct_boot_under_emulation() -> None:
         "-netdev", "user,id=net0,hostfwd=tcp:127.0.0.1:0-:22",
         "-device", "virtio-net-pci,netdev=net0,romfile=",
         "-device", "virtio-rng-pci",
+        "-chardev", f"pipe,id=host,path={QemuFiles(MACHINE).channel}", "-device", "virtio-serial-pci",
+        "-device", "virtserialport,chardev=host,name=ebpf-dev",
         "-chardev", "file,id=console,path=/home/a b,, c/default/console.log",
         "-serial", "chardev:console",
         "-chardev", f"socket,id=qmp,path={QemuFiles(MACHINE).socket},server=on,wait=off",
@@ -66,9 +70,18 @@ def test_another_architecture_is_another_row() -> None:
     machine = replace(MACHINE, arch="aarch64", boot=FirmwareBoot())
     argv = qemu_command(machine, "tcg", firmware=Path("/share/edk2.fd"))
     assert argv[0] == "qemu-system-aarch64"
-    assert "virt,gic-version=max" in argv
+    assert "virt,gic-version=max,memory-backend=ram" in argv
     assert "if=pflash,format=raw,readonly=on,file=/share/edk2.fd" in argv
     assert (ARCHITECTURES["aarch64"].console, ARCHITECTURES["x86_64"].console) == ("ttyAMA0", "ttyS0")
+
+
+def test_memory_from_a_file_is_private_unless_it_is_being_made() -> None:
+    file = Path("/a, b/memory")
+    resumed = qemu_command(MACHINE, "tcg", memory=Memory(MACHINE.memory, file), incoming=True)
+    words = "memory-backend-file,id=ram,size=2048M,mem-path=/a,, b/memory,share="
+    assert f"{words}off" in resumed
+    assert resumed[-2:] == ["-incoming", "defer"]
+    assert f"{words}on" in qemu_command(MACHINE, "tcg", memory=Memory(MACHINE.memory, file, shared=True))
 
 
 def test_a_port_may_be_given() -> None:

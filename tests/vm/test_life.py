@@ -128,7 +128,7 @@ def test_doctor_finds_host_and_guest_well(instance: Cli) -> None:
 
 def test_a_second_instance_stands_on_the_same_golden(instance: Cli, second: Callable[[str], Cli]) -> None:
     second("other")
-    assert instance.guest("hostname", instance="other").strip() == "ebpf-dev"
+    assert instance.guest("hostname", instance="other").strip() == "ebpf-dev-other"
     instance.guest("touch", "/root/only-here", instance="other")
     assert "only-here" not in instance.guest("ls", "/root")
     records = [instance.home / "data" / "instances" / name / "record.json" for name in ("default", "other")]
@@ -136,7 +136,7 @@ def test_a_second_instance_stands_on_the_same_golden(instance: Cli, second: Call
     overlay = instance.home / "data" / "instances" / "other" / "overlay.qcow2"
     assert overlay.stat().st_blocks * 512 < 100_000_000
     # Down and up again: the disk is kept, the port is read anew, nothing is provisioned.
-    assert "is down" in instance("down", "other", timeout=BOOT).stdout
+    assert "is down" in instance("down", "other", "--no-save", timeout=BOOT).stdout
     assert instance.state("other")["state"] == "stopped"
     result = instance("up", "other", timeout=BOOT)
     assert "Installing" not in result.stderr
@@ -145,7 +145,7 @@ def test_a_second_instance_stands_on_the_same_golden(instance: Cli, second: Call
 
 def test_up_killed_while_booting_and_two_ups_at_once(instance: Cli) -> None:
     try:
-        first = instance.start("up", "twice")
+        first = instance.start("up", "twice", "--cold")
         read_until(first, "Booting", BOOT)
         time.sleep(3)
         kill_group(first)
@@ -162,7 +162,7 @@ def test_up_killed_while_booting_and_two_ups_at_once(instance: Cli) -> None:
 
 def test_interrupt_ends_with_130_and_up_goes_on(instance: Cli) -> None:
     try:
-        first = instance.start("up", "stopped")
+        first = instance.start("up", "stopped", "--cold")
         read_until(first, "Booting", BOOT)
         os.killpg(first.pid, signal.SIGINT)
         assert first.wait(timeout=60) == 130
@@ -205,7 +205,8 @@ def test_memory_given_on_the_command_line_is_taken_up_at_the_next_start(
     assert "30G" in instance.guest("df", "-h", "/", instance="small")
     second("small")
     instance("down", "small", timeout=BOOT)
-    instance("up", "small", "--memory", "1G", "--cpus", "1", timeout=BOOT)
+    result = instance("up", "small", "--memory", "1G", "--cpus", "1", timeout=BOOT)
+    assert "saved memory" in result.stderr
     meminfo = instance.guest("cat", "/proc/meminfo", instance="small")
     total = int(re.search(r"MemTotal: +(\d+)", meminfo)[1])  # type: ignore[index]
     assert 800_000 < total < 1_050_000

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import platform
 import socket
@@ -11,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from provisioner.backends.base import Endpoint, FirmwareBoot, Machine, State, Status
+from provisioner.backends.base import DirectBoot, Endpoint, FirmwareBoot, Machine, State, Status
 from provisioner.backends.qemu import tools
 from provisioner.backends.qemu.accelerator import (
     HARDWARE,
@@ -25,12 +27,17 @@ from provisioner.backends.qemu.arch import architecture, find_firmware
 from provisioner.backends.qemu.boot import SILENCE, Started, wait_for_banner
 from provisioner.backends.qemu.command import qemu_command
 from provisioner.backends.qemu.console import last_lines
+from provisioner.backends.qemu.devices import Memory
 from provisioner.backends.qemu.failures import AcceleratorFailure, disk_full, explain_death
 from provisioner.backends.qemu.layout import QemuFiles, check_socket_dir
 from provisioner.backends.qemu.process import QemuProcess, StartedElsewhereError
-from provisioner.backends.qemu.qmp import Qmp, QmpError
+from provisioner.backends.qemu.qmp import LEAVE_OUT_SHARED, Qmp, QmpError
 from provisioner.backends.qemu.refusals import Circumstances, Refusals
-from provisioner.core.errors import GuestError, HostError, InstanceError
+from provisioner.backends.qemu.saved import SavedMemory, read_saved, write_saved
+from provisioner.backends.qemu.suspend import let_go_on, read_state, write_state
+from provisioner.core.errors import EbpfDevError, GuestError, HostError, InstanceError
+from provisioner.core.files import copy_sparse
+from provisioner.core.host import host_processor
 from provisioner.core.paths import ensure_dir
 from provisioner.core.process import require_tool
 from provisioner.core.reporter import Reporter
@@ -47,8 +54,9 @@ _POWER_BUTTON = 5.0
 _ADOPT_TIMEOUT = 10.0
 #: How often a guest may panic while booting under emulation, which is not as exact as a processor is.
 _PANICS = 3
-#: Run states from which the guest can simply go on ("io-error" is a host disk that was full).
-_RESUMABLE = {"paused", "io-error", "prelaunch"}
+#: Run states from which the guest can simply go on ("io-error" is a host disk that was full, "postmigrate"
+#: a save that was interrupted).
+_RESUMABLE = {"paused", "io-error", "prelaunch", "postmigrate"}
 
 GatherFacts = Callable[[str, "frozenset[str]"], AcceleratorFacts]
 
@@ -84,6 +92,8 @@ class QemuBackend:
         """
         files = QemuFiles(machine)
         ensure_dir(machine.directory)
+        if machine.memory_in_file and LEAVE_OUT_SHARED not in tools.migration_capabilities(machine.arch):
+            raise _memory_not_shareable()
         if files.overlay.exists():
             return
         if not machine.base_disk.is_file():
@@ -141,7 +151,9 @@ class QemuBackend:
                 if process.exists():
                     detail = f"QEMU runs but does not answer: {exc}"
                     return Status(State.BROKEN, pid=process.pid(), detail=detail)
-        return Status(State.STOPPED if machine.overlay.exists() else State.ABSENT)
+        if not machine.overlay.exists():
+            return Status(State.ABSENT)
+        return Status(State.STOPPED, saved=_saved_size(process.files))
 
     def stop(self, machine: Machine, *, force: bool = False, timeout: float = 60.0) -> None:
         """Ask the guest to power off, then end QEMU; see ``Backend.stop``.
@@ -158,6 +170,102 @@ class QemuBackend:
         """End the machine and remove its files; its directory stays, for it may hold others' files."""
         self.stop(machine, force=True)
         QemuFiles(machine).remove()
+
+    def shape(self, machine: Machine) -> str | None:
+        """See ``Backend.shape``; None with HVF, of which nobody has shown that it works."""
+        accelerator = choose(judge(self._facts(machine.arch, remembered=True)), machine.accelerator).accelerator
+        saveable = isinstance(machine.boot, DirectBoot) and machine.seed is None and accelerator != "hvf"
+        return _shape(machine, accelerator) if saveable else None
+
+    def save(self, machine: Machine) -> None:
+        """End a running machine and keep its memory; see ``Backend.save``."""
+        files = QemuFiles(machine)
+        process = QemuProcess(files)
+        with self._control(process) as qmp:
+            write_state(qmp, process, files.state, leave_out_shared=machine.memory_in_file)
+            memory = files.memory if machine.memory_in_file else None
+            write_saved(files.saved, _describe_saved(machine, files.state, memory))
+        # From here on the guest must not run: its disk would no longer be that of the saved memory.
+        self._end(process)
+        files.sweep()
+
+    def resume(self, machine: Machine, reporter: Reporter) -> Endpoint | None:
+        """Let a saved machine go on; see ``Backend.resume``."""
+        files = QemuFiles(machine)
+        if not files.saved.exists():
+            return None
+        process = QemuProcess(files)
+        # Somebody who was killed while saving or resuming left a QEMU whose guest has not run since.
+        if process.exists():
+            self._end(process)
+        try:
+            with reporter.step(f"Resuming {machine.name}"):
+                saved = read_saved(files.saved)
+                if _shape(machine, saved.accelerator) != saved.shape:
+                    raise ValueError("QEMU, the host or the machine's settings have changed")
+                return self._resume(machine, saved)
+        except (EbpfDevError, AcceleratorFailure, QmpError, StartedElsewhereError, ValueError) as exc:
+            reporter.note(f"The saved memory of {machine.name!r} cannot be used ({exc}); booting instead.")
+            self._end(process)
+            files.forget_saved()
+            return None
+
+    def capture(self, machine: Machine, directory: Path) -> None:
+        """Copy disk and memory; see ``Backend.capture``."""
+        files, copy = QemuFiles(machine), QemuFiles(replace(machine, directory=directory))
+        process = QemuProcess(files)
+        if not process.exists():
+            copy_sparse(files.overlay, copy.overlay)
+            self._capture_saved(files, copy)
+            return
+        with self._control(process) as qmp:
+            write_state(qmp, process, copy.state, leave_out_shared=False)
+            try:
+                copy_sparse(files.overlay, copy.overlay)
+                write_saved(copy.saved, _describe_saved(machine, copy.state, None))
+            finally:
+                let_go_on(qmp)
+
+    def place(self, machine: Machine, source: Path) -> None:
+        """Take disk and memory from ``source``; see ``Backend.place``."""
+        files, kept = QemuFiles(machine), QemuFiles(replace(machine, directory=source))
+        ensure_dir(machine.directory)
+        files.forget_saved()
+        copy_sparse(kept.overlay, files.overlay_part)
+        files.overlay_part.replace(files.overlay)
+        if kept.saved.exists():
+            # Last: it says that the disk is the one of this memory.
+            with contextlib.suppress(ValueError):
+                write_saved(files.saved, read_saved(kept.saved))
+
+    def channel(self, machine: Machine) -> Path:
+        return QemuFiles(machine).channel
+
+    def _capture_saved(self, files: QemuFiles, copy: QemuFiles) -> None:
+        if not files.saved.exists():
+            return
+        with contextlib.suppress(ValueError):
+            saved = read_saved(files.saved)
+            copy_sparse(saved.state, copy.state)
+            write_saved(copy.saved, replace(saved, state=copy.state))
+
+    def _resume(self, machine: Machine, saved: SavedMemory) -> Endpoint:
+        memory = Memory(machine.memory, saved.memory)
+        started = self._launch(machine, saved.accelerator, memory, incoming=True)
+        with started.process.connect(_LAUNCH_TIMEOUT) as qmp:
+            read_state(qmp, saved.state, leave_out_shared=saved.memory is not None)
+            # Before the guest runs, for its disk then leaves the saved memory behind.
+            started.process.files.forget_saved()
+            qmp.execute("cont")
+            if (state := qmp.status()) != "running":
+                raise QmpError(f"QEMU has stopped the guest ({state})")
+        return started.endpoint
+
+    def _control(self, process: QemuProcess) -> Qmp:
+        try:
+            return process.connect(_ADOPT_TIMEOUT)
+        except QmpError as exc:
+            raise _no_control(process.files.machine, exc) from exc
 
     def _boot(self, machine: Machine, accelerator: str | None, reporter: Reporter, timeout: float) -> Endpoint:
         with reporter.step(f"Booting {machine.name}") as step:
@@ -215,7 +323,8 @@ class QemuBackend:
         try:
             with process.connect(_ADOPT_TIMEOUT) as qmp:
                 if qmp.status() in _RESUMABLE:
-                    qmp.execute("cont")
+                    process.files.forget_saved()
+                    let_go_on(qmp)
                 if qmp.status() == "running":
                     return _started(machine, process, qmp)
         except QmpError:
@@ -224,24 +333,33 @@ class QemuBackend:
         return None
 
     def _launch_or_adopt(self, machine: Machine, accelerator: str) -> Started:
+        memory = Memory(machine.memory)
+        if machine.memory_in_file:
+            files = QemuFiles(machine)
+            files.memory.touch(mode=0o600)
+            memory = Memory(machine.memory, files.memory, shared=True)
         try:
-            return self._launch(machine, accelerator)
+            return self._launch(machine, accelerator, memory)
         except StartedElsewhereError:
             started = self._adopt(machine)
             if started is not None:
                 return started
-            return self._launch(machine, accelerator)
+            return self._launch(machine, accelerator, memory)
 
-    def _launch(self, machine: Machine, accelerator: str) -> Started:
+    def _launch(self, machine: Machine, accelerator: str, memory: Memory, *, incoming: bool = False) -> Started:
         files = QemuFiles(machine)
         if not files.overlay.exists():
             raise _no_disk(machine)
         check_socket_dir(files)
         firmware = find_firmware(architecture(machine.arch)) if isinstance(machine.boot, FirmwareBoot) else None
         emulator = tools.require_emulator(machine.arch)
-        argv = qemu_command(machine, accelerator, emulator=emulator, firmware=firmware)
+        argv = qemu_command(
+            machine, accelerator, emulator=emulator, firmware=firmware, memory=memory, incoming=incoming
+        )
         record = {"schema": SCHEMA, "accelerator": accelerator, "started": time.time(), "argv": argv}
         process = QemuProcess(files)
+        if not incoming:
+            files.forget_saved()
         child = process.launch(argv, record)
         self._children.append(child)
         return self._wait_for_control(machine, process, accelerator, child)
@@ -309,6 +427,8 @@ _STATE_WORDS = {
     "io-error": "the disk that holds it was full; `up` lets it go on once there is space",
     "internal-error": "the accelerator could not go on (internal-error)",
     "paused": "it is paused; `up` lets it go on",
+    "postmigrate": "saving its memory was interrupted; `up` lets it go on",
+    "inmigrate": "resuming it was interrupted; `up` does it again",
     "guest-panicked": "its kernel panicked",
 }
 
@@ -343,6 +463,44 @@ def recorded_argv(machine: Machine) -> list[str]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     return [str(word).replace(":127.0.0.1:0-:22", f":127.0.0.1:{port}-:22") for word in argv]
+
+
+def _shape(machine: Machine, accelerator: str) -> str:
+    emulator = tools.require_emulator(machine.arch)
+    # What differs between two machines of one shape: names, places and where the memory begins.
+    neutral = replace(machine, name="", directory=Path("/"), sockets=Path("/"))
+    parts = [
+        qemu_command(neutral, accelerator, emulator=emulator),
+        [_identity(emulator), _identity(machine.base_disk), machine.disk_size],
+        [] if accelerator == "tcg" else [host_processor(), platform.release()],
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _identity(path: Path) -> list[int | str]:
+    facts = path.stat()
+    return [str(path), facts.st_size, facts.st_mtime_ns]
+
+
+def _describe_saved(machine: Machine, state: Path, memory: Path | None) -> SavedMemory:
+    accelerator = recorded_accelerator(QemuFiles(machine))
+    return SavedMemory(state, memory, _shape(machine, accelerator), accelerator)
+
+
+def _saved_size(files: QemuFiles) -> int:
+    try:
+        return read_saved(files.saved).size
+    except ValueError:
+        return 0
+
+
+def _memory_not_shareable() -> HostError:
+    return HostError(
+        "this QEMU cannot leave memory that is kept in a file out of what it saves",
+        code="memory-not-shareable",
+        details=f"it has no migration capability {LEAVE_OUT_SHARED}",
+        hint="Nothing to do: machines boot instead of being resumed.",
+    )
 
 
 def _no_disk(machine: Machine) -> InstanceError:

@@ -12,7 +12,9 @@ from provisioner.backends.qemu.devices import (
     Device,
     Entropy,
     Firmware,
+    HostChannel,
     Kernel,
+    Memory,
     RootDisk,
     SeedDisk,
     SerialConsole,
@@ -45,22 +47,26 @@ def qemu_command(
     emulator: str | Path | None = None,
     firmware: Path | None = None,
     ssh_port: int = 0,
+    memory: Memory | None = None,
+    incoming: bool = False,
 ) -> list[str]:
     """The whole command line, ready to be started.
 
     ``emulator`` defaults to the architecture's own name for it; ``firmware`` is used when the machine boots
-    from its disk; ``ssh_port`` 0 lets the kernel pick one, to be asked for with ``Qmp.ssh_port``.
+    from its disk; ``ssh_port`` 0 lets the kernel pick one, to be asked for with ``Qmp.ssh_port``; ``memory``
+    defaults to empty one of the machine's size. With ``incoming`` QEMU waits to be told what to resume.
     """
     row = architecture(machine.arch)
     files = QemuFiles(machine)
     made = processor(machine.arch, accelerator)
     argv = [str(emulator or row.emulator), "-nodefaults", "-no-user-config", "-display", "none"]
     argv += ["-name", f"guest={option(machine.name)}", "-uuid", files.uuid, "-pidfile", str(files.pid)]
-    argv += ["-machine", row.board, "-accel", made.accel, "-cpu", made.cpu]
+    argv += ["-machine", f"{row.board},memory-backend=ram", "-accel", made.accel, "-cpu", made.cpu]
     argv += ["-smp", str(machine.cpus), "-m", f"{machine.memory // 2**20}M"]
+    argv += (memory or Memory(machine.memory)).argv()
     for device in _devices(machine, files, firmware, ssh_port):
         argv += device.argv()
-    return argv
+    return [*argv, "-incoming", "defer"] if incoming else argv
 
 
 def _devices(machine: Machine, files: QemuFiles, firmware: Path | None, ssh_port: int) -> list[Device]:
@@ -80,6 +86,7 @@ def _devices(machine: Machine, files: QemuFiles, firmware: Path | None, ssh_port
         *devices,
         UserNetwork(ssh_port),
         Entropy(),
+        HostChannel(files.channel),
         SerialConsole(files.console),
         ControlSocket(files.socket),
     ]

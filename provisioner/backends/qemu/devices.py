@@ -18,6 +18,26 @@ def option(value: str | Path) -> str:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """The guest's memory, always under the same name, by which saved memory finds its place again.
+
+    With ``file`` it begins as that file's content, which stays as it is unless ``shared``: then the guest
+    writes into the file. ``size`` in bytes.
+    """
+
+    size: int
+    file: Path | None = None
+    shared: bool = False
+
+    def argv(self) -> list[str]:
+        size = f"id=ram,size={self.size // 2**20}M"
+        if self.file is None:
+            return ["-object", f"memory-backend-ram,{size}"]
+        share = "on" if self.shared else "off"
+        return ["-object", f"memory-backend-file,{size},mem-path={option(self.file)},share={share}"]
+
+
+@dataclass(frozen=True)
 class RootDisk:
     """The overlay, as the guest's first disk; freed blocks are given back to the host."""
 
@@ -86,6 +106,28 @@ class ControlSocket:
     def argv(self) -> list[str]:
         chardev = f"socket,id=qmp,path={option(self.path)},server=on,wait=off"
         return ["-chardev", chardev, "-mon", "chardev=qmp,mode=control"]
+
+
+@dataclass(frozen=True)
+class HostChannel:
+    """A line between host and guest beside the network: the FIFOs PATH.in (to the guest) and PATH.out.
+
+    FIFOs and not a socket, because on a port whose host side is not connected a guest's read ends at once
+    instead of waiting.
+    """
+
+    path: Path
+
+    def argv(self) -> list[str]:
+        port = "virtserialport,chardev=host,name=ebpf-dev"
+        return [
+            "-chardev",
+            f"pipe,id=host,path={option(self.path)}",
+            "-device",
+            "virtio-serial-pci",
+            "-device",
+            port,
+        ]
 
 
 @dataclass(frozen=True)

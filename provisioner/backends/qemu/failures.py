@@ -9,7 +9,7 @@ from provisioner.backends.qemu.console import last_lines
 from provisioner.backends.qemu.layout import QemuFiles
 from provisioner.core.errors import EbpfDevError, HostError, InstanceError
 
-_NO_SPACE = "No space left on device"
+NO_SPACE = "No space left on device"
 
 
 class AcceleratorFailure(Exception):  # noqa: N818 - not an error yet: there is another accelerator to try
@@ -39,7 +39,7 @@ def explain_death(machine: Machine, accelerator: str, status: int | None) -> Ebp
     """The error for a QEMU that ended before the guest answered; ``status`` as of subprocess, if known."""
     files = QemuFiles(machine)
     words = last_lines(files.log)
-    if _NO_SPACE in words:
+    if NO_SPACE in words:
         return disk_full(machine, words)
     if accelerator != "tcg" and re.search(accelerator, words, re.IGNORECASE):
         return AcceleratorFailure(accelerator, _first_complaint(words), words)

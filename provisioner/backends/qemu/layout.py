@@ -72,16 +72,52 @@ class QemuFiles:
         """QEMU's control socket; left behind when QEMU is killed."""
         return self.machine.sockets / f"{self.uuid[:8]}.q"
 
+    @property
+    def channel(self) -> Path:
+        """The line to the guest, without the endings ".in" and ".out" of its two FIFOs; made at a start."""
+        return self.machine.sockets / f"{self.uuid[:8]}.g"
+
+    @property
+    def fifos(self) -> tuple[Path, Path]:
+        """To the guest, and from it."""
+        return self.channel.with_suffix(".g.in"), self.channel.with_suffix(".g.out")
+
+    @property
+    def saved(self) -> Path:
+        """What a resume needs to know; there only while the guest has not run since it was saved."""
+        return self.machine.directory / "saved.json"
+
+    @property
+    def state(self) -> Path:
+        """The machine as it was when saved: its devices, and its memory unless that has a file of its own."""
+        return self.machine.directory / "state"
+
+    @property
+    def state_part(self) -> Path:
+        """A state being written; worthless after a crash."""
+        return self.state.with_suffix(".part")
+
+    @property
+    def memory(self) -> Path:
+        """The memory of a machine that ``Machine.memory_in_file`` asks to be kept in a file."""
+        return self.machine.directory / "memory"
+
     def sweep(self) -> None:
         """Remove what a killed QEMU left; only for a machine that does not run."""
-        for path in (self.socket, self.pid):
+        for path in (self.socket, self.pid, *self.fifos):
+            path.unlink(missing_ok=True)
+
+    def forget_saved(self) -> None:
+        """Remove what was saved. The record goes first: without it the rest means nothing."""
+        for path in (self.saved, self.state, self.state_part):
             path.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove everything; only for a machine that does not run."""
         self.sweep()
+        self.forget_saved()
         disks, logs = (self.overlay, self.overlay_part), (self.console, self.console_before, self.log)
-        for path in (*disks, *logs, self.record, self.lock):
+        for path in (*disks, *logs, self.memory, self.record, self.lock):
             path.unlink(missing_ok=True)
 
 

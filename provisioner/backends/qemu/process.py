@@ -59,6 +59,8 @@ class QemuProcess:
         lock = self._acquire()
         try:
             files.sweep()
+            for fifo in files.fifos:
+                os.mkfifo(fifo, 0o600)
             if files.console.exists():
                 files.console.replace(files.console_before)
             write_json(files.record, record)

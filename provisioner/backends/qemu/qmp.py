@@ -16,6 +16,9 @@ from typing import Any
 _HOST_FORWARD = re.compile(r"TCP\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)\s+\S+\s+22\s")
 _TAKEN = re.compile(r"TCP\[ESTABLISHED\]\s+\d+\s+\S+\s+\d+\s+\S+\s+22\s")
 
+#: The migration capability to leave out memory that a file holds anyway; unstable by its name, in QEMU since 4.0.
+LEAVE_OUT_SHARED = "x-ignore-shared"
+
 
 class QmpError(Exception):
     """QEMU is not there, did not answer in time, or refused a command."""
@@ -78,6 +81,27 @@ class Qmp:
         filters = self.execute("query-rx-filter")
         # Linux joins multicast groups when it brings an interface up.
         return any(entry["multicast-table"] for entry in filters)
+
+    def start_saving(self, uri: str, *, leave_out_shared: bool) -> None:
+        """Begin to write the machine to ``uri``; memory that is shared with a file can be left out."""
+        self._allow(leave_out_shared)
+        # Unlimited, as 0 is not in every version: what limits a migration is meant for networks.
+        self.execute("migrate-set-parameters", **{"max-bandwidth": 2**40})
+        self.execute("migrate", uri=uri)
+
+    def start_loading(self, uri: str, *, leave_out_shared: bool) -> None:
+        """Begin to read a machine from ``uri`` into one that was started to be told so."""
+        self._allow(leave_out_shared)
+        self.execute("migrate-incoming", uri=uri)
+
+    def saving(self) -> str:
+        """How far a save is: "setup", "active", ..., and at last "completed" or "failed"."""
+        return str(self.execute("query-migrate").get("status", "none"))
+
+    def _allow(self, leave_out_shared: bool) -> None:
+        # Said both ways: a machine that was resumed with it has it still when it is saved without.
+        wanted = [{"capability": LEAVE_OUT_SHARED, "state": leave_out_shared}]
+        self.execute("migrate-set-capabilities", capabilities=wanted)
 
     def _monitor(self, command: str) -> str:
         # The only way to learn the forwarded ports: QMP itself has no command for them.

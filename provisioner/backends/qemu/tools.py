@@ -89,6 +89,18 @@ def built_in_accelerators(arch: str) -> frozenset[str]:
     return _built_in(emulator, emulator.stat().st_mtime_ns)
 
 
+def migration_capabilities(arch: str) -> frozenset[str]:
+    """What this host's QEMU can be told about saving and resuming; asks one that runs no machine."""
+    emulator = require_emulator(arch)
+    argv: list[str | Path] = [emulator, "-machine", "none", "-nodefaults", "-display", "none", "-qmp", "stdio"]
+    words = ("qmp_capabilities", "query-migrate-capabilities", "quit")
+    asked = "".join(json.dumps({"execute": word}) + "\n" for word in words)
+    done = run_tool(argv, needed_for=_NEEDED_FOR, input=asked, check=False)
+    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    lists = (answer["return"] for answer in answers if isinstance(answer.get("return"), list))
+    return frozenset(row["capability"] for row in next(lists, []))
+
+
 def virtual_size(disk: Path) -> int:
     """The size in bytes that a guest sees of a disk; raises HostError("tool-failed")."""
     argv: list[str | Path] = ["qemu-img", "info", "--force-share", "--output=json", disk]

@@ -1,0 +1,76 @@
+"""A running instance's memory saved, and a guest that answers made of it again; or else booted."""
+
+from __future__ import annotations
+
+import hashlib
+
+from provisioner.backends.base import Endpoint
+from provisioner.core.config import Settings
+from provisioner.core.errors import GuestError, InstanceError
+from provisioner.core.reporter import Reporter
+from provisioner.guest.connection import connect
+from provisioner.guest.identity import Identity
+from provisioner.guest.keeper import Names, start_keeper, wake, write_back
+from provisioner.guest.recipe import grow_root
+from provisioner.images.disk import check_space
+from provisioner.workflows.instances import DEFAULT_NAME, Instance
+
+
+def resume(instance: Instance, reporter: Reporter) -> Endpoint | None:
+    """Let a saved instance go on, with the time of today and its own names; None when it has to boot."""
+    backend, machine = instance.backend, instance.machine
+    endpoint = backend.resume(machine, reporter)
+    if endpoint is None:
+        return None
+    try:
+        wake(backend.channel(machine), names_of(instance))
+    except GuestError as exc:
+        reporter.note(f"'{instance.name}' was resumed and does not answer ({exc.details}); booting it instead.")
+        backend.stop(machine, force=True)
+        return None
+    return endpoint
+
+
+def boot(instance: Instance, reporter: Reporter) -> Endpoint:
+    """Boot an instance, or wait for one that is booting, and give it its own names."""
+    backend, machine = instance.backend, instance.machine
+    endpoint = backend.start(machine, reporter)
+    with reporter.step("Setting clock and names"), connect(endpoint, Identity(instance.paths.identity)) as guest:
+        start_keeper(guest)
+        # Every image's file system fits the default disk; what a larger one has more is empty at first.
+        if machine.disk_size > Settings.disk:
+            grow_root(guest)
+        wake(backend.channel(machine), names_of(instance))
+    return endpoint
+
+
+def save_memory(instance: Instance, reporter: Reporter) -> None:
+    """End a running instance with its memory kept.
+
+    Raises InstanceError("save-unsupported", "save-failed"), HostError("disk-full") or
+    GuestError("guest-silent"); it then runs on.
+    """
+    backend, machine = instance.backend, instance.machine
+    check_saveable(instance)
+    with reporter.step(f"Saving the memory of '{instance.name}'"):
+        write_back(backend.channel(machine))
+        backend.save(machine)
+
+
+def check_saveable(instance: Instance) -> None:
+    """Raise InstanceError("save-unsupported") or HostError("disk-full") when its memory cannot be saved."""
+    if instance.backend.shape(instance.machine) is None:
+        raise InstanceError(
+            f"The memory of '{instance.name}' cannot be saved here",
+            code="save-unsupported",
+            details="firmware-booted machines and HVF cannot be saved",
+            hint=f"`ebpf-dev down {instance.name} --no-save` shuts it down.",
+        )
+    check_space(instance.machine.directory, instance.machine.memory, "to save the memory of an instance")
+
+
+def names_of(instance: Instance) -> Names:
+    """The host name by which ssh_config knows the instance, and a machine id that no other one has."""
+    name = "ebpf-dev" if instance.name == DEFAULT_NAME else f"ebpf-dev-{instance.name}"
+    origin = f"{instance.machine.directory} {instance.record.created}"
+    return Names(name, hashlib.sha256(origin.encode()).hexdigest()[:32])

@@ -11,9 +11,11 @@ import typer
 HOMES = {
     "up": "lifecycle",
     "down": "lifecycle",
+    "reset": "lifecycle",
     "delete": "lifecycle",
     "status": "lifecycle",
     "logs": "lifecycle",
+    "snapshot": "snapshot",
     "run": "run",
     "explain": "explain",
     "shell": "access",

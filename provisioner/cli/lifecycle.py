@@ -1,4 +1,4 @@
-"""up, down, delete, status, logs."""
+"""up, down, reset, delete, status, logs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from provisioner.cli.options import DEFAULT, Json, Name, Verbose, errors_as_json
 def register(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(down)
+    app.command()(reset)
     app.command()(delete)
     app.command()(status)
     app.command()(logs)
@@ -104,6 +105,20 @@ def down(
     result = bring_down(name, paths(), make_reporter(verbose), force=force, save=save)
     kept = "; its memory is saved" if result.saved else ""
     typer.echo(f"Instance '{name}' {'was not running' if result.already else 'is down'}{kept}.")
+
+
+def reset(name: Name = DEFAULT, verbose: Verbose = False) -> None:
+    """Make an instance as new, and running: what it holds is lost, its settings and snapshots stay.
+
+    Example: ebpf-dev reset
+    """
+    from provisioner.core.config import load_settings
+    from provisioner.ui import make_reporter
+    from provisioner.workflows.lifecycle import reset_instance
+
+    settings = load_settings(paths(), Path.cwd(), os.environ, {})
+    reset_instance(name, settings, paths(), make_reporter(verbose), os.environ)
+    typer.echo(f"Instance '{name}' is as new, and running.")
 
 
 def delete(name: Name = DEFAULT, verbose: Verbose = False) -> None:

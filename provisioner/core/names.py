@@ -14,11 +14,20 @@ _INSTANCE = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
 
 def check_instance_name(name: str) -> str:
     """Return ``name`` when an instance may be called so; raises UsageError("bad-name") otherwise."""
+    return _check(name, "an instance")
+
+
+def check_snapshot_name(name: str) -> str:
+    """Return ``name`` when a snapshot may be called so; raises UsageError("bad-name") otherwise."""
+    return _check(name, "a snapshot")
+
+
+def _check(name: str, bearer: str) -> str:
     fault = _fault(name)
     if fault is None:
         return name
     raise UsageError(
-        f"{_shown(name)} cannot be the name of an instance: {fault}",
+        f"{_shown(name)} cannot be the name of {bearer}: {fault}",
         code="bad-name",
         hint=f"Use lower-case letters, digits, '-', '_' and '.', at most {MAX_LENGTH} characters"
         f"{_suggestion(name)}.",

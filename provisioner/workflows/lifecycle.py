@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from provisioner.backends.base import State, Status
+from provisioner.core.config import Settings
 from provisioner.core.errors import EbpfDevError, InstanceError, UsageError
 from provisioner.core.files import locked
 from provisioner.core.names import check_instance_name
 from provisioner.core.paths import Paths
 from provisioner.core.reporter import Reporter
 from provisioner.core.store import InstanceRecord, Store
+from provisioner.images.golden import find_golden
 from provisioner.workflows.instances import Instance, bind_instance, open_instance
 from provisioner.workflows.resume import save_memory
+from provisioner.workflows.up import UpResult, start_instance
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,19 @@ def bring_down(
         with reporter.step(f"Shutting down '{name}'"):
             instance.backend.stop(instance.machine, force=force)
         return DownResult(already=False, saved=False)
+
+
+def reset_instance(
+    name: str, settings: Settings, paths: Paths, reporter: Reporter, env: Mapping[str, str]
+) -> UpResult:
+    """Make the instance as new and let it run: its disk and memory are lost, its settings and snapshots stay."""
+    with locked(Store(paths).lock_file(name), lambda: reporter.note("Another ebpf-dev is at it; waiting.")):
+        instance = open_instance(name, paths)
+        with reporter.step(f"Resetting '{name}'"):
+            instance.backend.delete(instance.machine)
+            digest = find_golden(paths, instance.record.golden).network_digest
+            Store(paths).save(replace(instance.record, network_digest=digest))
+        return start_instance(name, settings, paths, reporter, env)
 
 
 def delete_instance(name: str, paths: Paths, reporter: Reporter) -> None:

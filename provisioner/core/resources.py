@@ -21,3 +21,8 @@ def runner_sources() -> list[Path]:
     return sorted(
         path for path in (_PACKAGE / "runner").iterdir() if path.suffix in {".c", ".h"} or path.name == "Makefile"
     )
+
+
+def keeper_source() -> Path:
+    """The C source of the keeper, the process in the guest that sets resumed machines right."""
+    return _PACKAGE / "keeper" / "keeper.c"

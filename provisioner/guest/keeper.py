@@ -1,4 +1,4 @@
-"""The keeper: a small shell loop in the guest that the host reaches without the network, in milliseconds.
+"""The keeper (``provisioner/keeper``): a process in the guest that the host reaches without the network.
 
 A machine that was resumed believes that no time has passed and that it is the one that was saved. Before
 anybody is let in the keeper sets it right: clock, random numbers, names. SSH could do that too, but a first
@@ -19,56 +19,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner.core.errors import GuestError
+from provisioner.core.resources import keeper_source
 from provisioner.guest.base import Guest
 from provisioner.guest.recipe import HOME
 
 UNIT = "ebpf-dev-keeper"
 
-# One request a line: WORD TOKEN ...; the token is sent back when it is done. Forks are avoided: each costs some
-# 20 ms under emulation. 0x5207 is RNDRESEEDCRNG (random(4)): what is written to urandom counts at once. perl-base
-# is essential in Debian and Ubuntu.
-_KEEPER = r"""
-for dir in /sys/class/virtio-ports/*; do
-    read -r label <"$dir/name" && [ "$label" = ebpf-dev ] && port=/dev/${dir##*/}
-done
-exec 3<>"$port" || exit 1
-call() {
-    read -r before </proc/sys/kernel/hostname
-    [ "$before" != "$1" ] || return 0
-    echo "$1" >/proc/sys/kernel/hostname
-    echo "$1" >/etc/hostname
-    sed -i "s/^127\.0\.1\.1 .*/127.0.1.1 $1/" /etc/hosts
-}
-identify() {
-    read -r before </etc/machine-id
-    [ "$before" = "$1" ] || echo "$1" >/etc/machine-id
-}
-while read -r word token now name id seed <&3; do
-    case "$word" in
-    wake)
-        echo "$seed" >/dev/urandom
-        perl -e 'open R, "+<", "/dev/urandom" and ioctl R, 0x5207, 0'
-        call "$name"
-        identify "$id"
-        date -s "@$now" >/dev/null
-        ;;
-    sync) sync ;;
-    esac
-    echo "$token" >&3
-done
-"""
-#: Changes with the keeper, so that nobody resumes a machine with another one in it.
-KEEPER_DIGEST = hashlib.sha256(_KEEPER.encode()).hexdigest()[:16]
-
-# From a file, because systemd would expand variables in an argument. Not ordered after anything: it starts while
-# the rest of the boot goes on.
-_START = r"""
+_BUILD = r"""
 set -e
-! systemctl is-active --quiet "$1" || exit 0
-mkdir -p "${2%/*}"
-cat >"$2"
-systemd-run --quiet --collect --no-block --unit "$1" \
-    -p DefaultDependencies=no -p Restart=always -p RestartSec=1 sh "$2"
+if [ ! -x "$1" ]; then
+    mkdir -p "${1%/*}"
+    cc -O1 -D_GNU_SOURCE -x c - -o "$1.new"
+    mv "$1.new" "$1"
+fi
+"""
+# Not ordered after anything: it starts while the rest of the boot goes on.
+_START = r"""
+systemctl is-active --quiet "$2" || systemd-run --quiet --collect --no-block --unit "$2" \
+    -p DefaultDependencies=no -p Restart=always -p RestartSec=1 "$1"
 """
 
 
@@ -80,9 +48,24 @@ class Names:
     machine_id: str
 
 
+def keeper_digest() -> str:
+    """Changes with the keeper, so that nobody goes on from a machine that has another one in it."""
+    return hashlib.sha256(keeper_source().read_bytes()).hexdigest()[:12]
+
+
+def build_keeper(guest: Guest) -> None:
+    """Build the keeper in the guest unless this very one is there."""
+    _run(guest, _BUILD)
+
+
 def start_keeper(guest: Guest) -> None:
-    """Start the keeper in a guest that has booted; does nothing when it is there."""
-    guest.run(["sh", "-c", _START, "start", UNIT, f"{HOME}/keeper"], input=_KEEPER.encode())
+    """Start the keeper in a guest that has booted, built first when missing; does nothing when it runs."""
+    _run(guest, _BUILD + _START)
+
+
+def _run(guest: Guest, script: str) -> None:
+    argv = ["sh", "-c", script, "keeper", f"{HOME}/keeper-{keeper_digest()}", UNIT]
+    guest.run(argv, input=keeper_source().read_bytes(), timeout=300)
 
 
 def wake(channel: Path, names: Names, timeout: float = 30.0) -> None:
@@ -90,22 +73,27 @@ def wake(channel: Path, names: Names, timeout: float = 30.0) -> None:
 
     ``channel`` as of ``Backend.channel``; seconds. Raises GuestError("guest-silent").
     """
-    seed = secrets.token_hex(32)
-    _ask(channel, lambda: f"{time.time():.6f} {names.hostname} {names.machine_id} {seed}", "wake", timeout)
+    names_and_seed = f"{names.hostname} {names.machine_id} {secrets.token_hex(32)}"
+
+    def request() -> str:
+        seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+        return f"wake {seconds} {nanoseconds} {names_and_seed}"
+
+    _ask(channel, request, timeout)
 
 
 def write_back(channel: Path, timeout: float = 60.0) -> None:
     """Let the guest write to its disk what it holds in memory only; seconds. Raises GuestError("guest-silent")."""
-    _ask(channel, lambda: "", "sync", timeout)
+    _ask(channel, lambda: "sync", timeout)
 
 
-def _ask(channel: Path, rest: Callable[[], str], word: str, timeout: float) -> None:
-    """Send one request and wait for its token; ``rest`` is computed when it is sent."""
+def _ask(channel: Path, request: Callable[[], str], timeout: float) -> None:
+    """Send one request, worded only now, and wait for its token."""
     token = secrets.token_hex(4)
     deadline = time.monotonic() + timeout
     try:
         with _opened(f"{channel}.out", os.O_RDONLY) as answers, _opened(f"{channel}.in", os.O_WRONLY) as requests:
-            os.write(requests, f"{word} {token} {rest()}\n".encode())
+            os.write(requests, f"{token} {request()}\n".encode())
             _wait_for(token.encode(), answers, deadline)
     except OSError as exc:
         raise GuestError(

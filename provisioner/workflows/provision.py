@@ -14,6 +14,7 @@ from provisioner.core.paths import Paths, ensure_dir
 from provisioner.core.reporter import Reporter
 from provisioner.guest.connection import SSHGuest, connect
 from provisioner.guest.identity import Identity
+from provisioner.guest.keeper import build_keeper
 from provisioner.guest.network import NetworkSettings, apply_network
 from provisioner.guest.recipe import HOME, Recipe, provision
 from provisioner.guest.vmlinux import ensure_vmlinux
@@ -170,6 +171,7 @@ class _GoldenMaker:
         if guest.run(["uname", "-r"]).stdout.strip() == release:
             with self._reporter.step("Precompiling vmlinux.h"):
                 ensure_vmlinux(guest, HOME, arch)
+        build_keeper(guest)
         # A foreign image must not run cloud-init again: it would cost seconds at every boot.
         guest.run(["sh", "-c", "[ ! -d /etc/cloud ] || touch /etc/cloud/cloud-init.disabled; sync"])
 

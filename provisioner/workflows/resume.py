@@ -35,12 +35,13 @@ def boot(instance: Instance, reporter: Reporter) -> Endpoint:
     """Boot an instance, or wait for one that is booting, and give it its own names."""
     backend, machine = instance.backend, instance.machine
     endpoint = backend.start(machine, reporter)
-    with reporter.step("Setting clock and names"), connect(endpoint, Identity(instance.paths.identity)) as guest:
+    identity = Identity(instance.paths.identity)
+    with reporter.step("Setting clock and names"), connect(endpoint, identity, timeout=120) as guest:
         start_keeper(guest)
         # Every image's file system fits the default disk; what a larger one has more is empty at first.
         if machine.disk_size > Settings.disk:
             grow_root(guest)
-        wake(backend.channel(machine), names_of(instance))
+        wake(backend.channel(machine), names_of(instance), timeout=120)
     return endpoint
 
 

@@ -16,7 +16,7 @@ from provisioner.core.paths import Paths, ensure_dir
 from provisioner.core.reporter import Reporter
 from provisioner.guest.connection import connect
 from provisioner.guest.identity import Identity
-from provisioner.guest.keeper import KEEPER_DIGEST, start_keeper, write_back
+from provisioner.guest.keeper import keeper_digest, start_keeper, write_back
 from provisioner.guest.recipe import grow_root
 from provisioner.images.disk import check_space
 from provisioner.workflows.instances import Instance
@@ -55,7 +55,7 @@ def drop_template(directory: Path, reporter: Reporter) -> None:
 
 
 def _directory(paths: Paths, shape: str) -> Path:
-    return paths.templates / hashlib.sha256(f"{shape} {KEEPER_DIGEST} {_COME_TO_REST}".encode()).hexdigest()[:16]
+    return paths.templates / hashlib.sha256(f"{shape} {keeper_digest()} {_COME_TO_REST}".encode()).hexdigest()[:16]
 
 
 def _usable(instance: Instance, directory: Path) -> bool:
@@ -103,8 +103,8 @@ class _Maker:
 
     def _settle(self, machine: Machine, endpoint: Endpoint) -> None:
         with connect(endpoint, Identity(self._paths.identity)) as guest:
-            start_keeper(guest)
             guest.run(["sh", "-c", _COME_TO_REST], timeout=300)
+            start_keeper(guest)
             if machine.disk_size > Settings.disk:
                 grow_root(guest)
         # Without the connection, which would be dead in whoever goes on from here. The caches stay: what is

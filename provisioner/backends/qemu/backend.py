@@ -215,13 +215,13 @@ class QemuBackend:
         files, copy = QemuFiles(machine), QemuFiles(replace(machine, directory=directory))
         process = QemuProcess(files)
         if not process.exists():
-            copy_sparse(files.overlay, copy.overlay)
+            _copy_disk(files, copy.overlay, copy.console)
             self._capture_saved(files, copy)
             return
         with self._control(process) as qmp:
             write_state(qmp, process, copy.state, leave_out_shared=False)
             try:
-                copy_sparse(files.overlay, copy.overlay)
+                _copy_disk(files, copy.overlay, copy.console)
                 write_saved(copy.saved, _describe_saved(machine, copy.state, None))
             finally:
                 let_go_on(qmp)
@@ -231,7 +231,7 @@ class QemuBackend:
         files, kept = QemuFiles(machine), QemuFiles(replace(machine, directory=source))
         ensure_dir(machine.directory)
         files.forget_saved()
-        copy_sparse(kept.overlay, files.overlay_part)
+        _copy_disk(kept, files.overlay_part, files.console)
         files.overlay_part.replace(files.overlay)
         if kept.saved.exists():
             # Last: it says that the disk is the one of this memory.
@@ -358,9 +358,7 @@ class QemuBackend:
         )
         record = {"schema": SCHEMA, "accelerator": accelerator, "started": time.time(), "argv": argv}
         process = QemuProcess(files)
-        if not incoming:
-            files.forget_saved()
-        child = process.launch(argv, record)
+        child = process.launch(argv, record, go_on=incoming)
         self._children.append(child)
         return self._wait_for_control(machine, process, accelerator, child)
 
@@ -485,6 +483,13 @@ def _identity(path: Path) -> list[int | str]:
 def _describe_saved(machine: Machine, state: Path, memory: Path | None) -> SavedMemory:
     accelerator = recorded_accelerator(QemuFiles(machine))
     return SavedMemory(state, memory, _shape(machine, accelerator), accelerator)
+
+
+def _copy_disk(files: QemuFiles, overlay: Path, console: Path) -> None:
+    """The disk, and what the console said so far, which goes on there when the machine does."""
+    copy_sparse(files.overlay, overlay)
+    if files.console.exists():
+        copy_sparse(files.console, console)
 
 
 def _saved_size(files: QemuFiles) -> int:

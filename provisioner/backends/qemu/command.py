@@ -64,12 +64,14 @@ def qemu_command(
     argv += ["-machine", f"{row.board},memory-backend=ram", "-accel", made.accel, "-cpu", made.cpu]
     argv += ["-smp", str(machine.cpus), "-m", f"{machine.memory // 2**20}M"]
     argv += (memory or Memory(machine.memory)).argv()
-    for device in _devices(machine, files, firmware, ssh_port):
+    for device in _devices(machine, files, firmware, ssh_port, incoming):
         argv += device.argv()
     return [*argv, "-incoming", "defer"] if incoming else argv
 
 
-def _devices(machine: Machine, files: QemuFiles, firmware: Path | None, ssh_port: int) -> list[Device]:
+def _devices(
+    machine: Machine, files: QemuFiles, firmware: Path | None, ssh_port: int, incoming: bool
+) -> list[Device]:
     devices: list[Device] = []
     if isinstance(machine.boot, DirectBoot):
         # Ours to say, because it is we who chose the serial port and the network; the second word is read by
@@ -87,6 +89,6 @@ def _devices(machine: Machine, files: QemuFiles, firmware: Path | None, ssh_port
         UserNetwork(ssh_port),
         Entropy(),
         HostChannel(files.channel),
-        SerialConsole(files.console),
+        SerialConsole(files.console, go_on=incoming),
         ControlSocket(files.socket),
     ]

@@ -89,12 +89,14 @@ class Entropy:
 
 @dataclass(frozen=True)
 class SerialConsole:
-    """The first serial port, written to a file that QEMU empties when it starts."""
+    """The first serial port, written to a file that QEMU empties when it starts, unless it is to ``go_on``."""
 
     log: Path
+    go_on: bool = False
 
     def argv(self) -> list[str]:
-        return ["-chardev", f"file,id=console,path={option(self.log)}", "-serial", "chardev:console"]
+        chardev = f"file,id=console,path={option(self.log)}{',append=on' if self.go_on else ''}"
+        return ["-chardev", chardev, "-serial", "chardev:console"]
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,12 @@ class QemuFiles:
         for path in (self.saved, self.state, self.state_part):
             path.unlink(missing_ok=True)
 
+    def begin_anew(self) -> None:
+        """Forget what was saved, and put the former console aside."""
+        self.forget_saved()
+        if self.console.exists():
+            self.console.replace(self.console_before)
+
     def remove(self) -> None:
         """Remove everything; only for a machine that does not run."""
         self.sweep()

@@ -49,10 +49,13 @@ class QemuProcess:
         finally:
             os.close(handle)
 
-    def launch(self, argv: Sequence[str], record: Mapping[str, Any]) -> subprocess.Popen[bytes]:
+    def launch(
+        self, argv: Sequence[str], record: Mapping[str, Any], *, go_on: bool = False
+    ) -> subprocess.Popen[bytes]:
         """Start QEMU in a session of its own, its words going to ``qemu.log``; returns at once.
 
-        ``record`` is kept as JSON beside it. All paths in ``argv`` have to be absolute.
+        ``record`` is kept as JSON beside it. All paths in ``argv`` have to be absolute. Unless it is to
+        ``go_on`` from saved memory, that is forgotten and the console begins anew.
         Raises StartedElsewhereError when it exists already.
         """
         files = self.files
@@ -61,8 +64,8 @@ class QemuProcess:
             files.sweep()
             for fifo in files.fifos:
                 os.mkfifo(fifo, 0o600)
-            if files.console.exists():
-                files.console.replace(files.console_before)
+            if not go_on:
+                files.begin_anew()
             write_json(files.record, record)
             with files.log.open("wb") as log:
                 return subprocess.Popen(

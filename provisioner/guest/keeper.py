@@ -68,7 +68,7 @@ def _run(guest: Guest, script: str) -> None:
     guest.run(argv, input=keeper_source().read_bytes(), timeout=300)
 
 
-def wake(channel: Path, names: Names, timeout: float = 30.0) -> None:
+def wake(channel: Path, names: Names, timeout: float) -> None:
     """Tell a guest the time, give it fresh random numbers and its own names, and wait until it has them.
 
     ``channel`` as of ``Backend.channel``; seconds. Raises GuestError("guest-silent").

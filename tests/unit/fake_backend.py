@@ -12,6 +12,7 @@ from pathlib import Path
 from provisioner.backends.base import Endpoint, Machine, State, Status
 from provisioner.core.paths import ensure_dir
 from provisioner.core.reporter import Reporter
+from tests.unit.fake_keeper import FakeKeeper
 
 
 class FakeBackend:
@@ -19,7 +20,8 @@ class FakeBackend:
 
     ``calls`` lists what was called, as (method, machine name or architecture). ``fail("start", error)`` makes
     the next call of that method raise, before it has done anything; several are raised one after another.
-    ``saves`` says whether it can save memory; nobody answers on its ``channel``.
+    ``saves`` says whether it can save memory. A guest that runs answers on its ``channel``, unless it was
+    resumed while ``wakes`` is False.
     ``endpoint`` may be set to that of a real server, for example a fake sshd, to be handed out instead.
     """
 
@@ -28,13 +30,17 @@ class FakeBackend:
     def __init__(self, endpoint: Endpoint | None = None) -> None:
         self.calls: list[tuple[str, str]] = []
         self.endpoint = endpoint
-        self.saves = True
+        self.saves = self.wakes = True
         self._failures: dict[str, deque[BaseException]] = {}
-        self._running: dict[Path, _Banner] = {}
+        self._running: dict[Path, _Machine] = {}
         self._broken: dict[Path, str] = {}
 
     def fail(self, method: str, error: BaseException) -> None:
         self._failures.setdefault(method, deque()).append(error)
+
+    def requests(self, machine: Machine) -> list[str]:
+        """What a running guest was asked on its channel."""
+        return self._running[machine.directory].keeper.requests
 
     def crash(self, machine: Machine) -> None:
         """End a running machine as a kill would: without a word, its files as they are."""
@@ -61,7 +67,7 @@ class FakeBackend:
         with reporter.step(f"Booting {machine.name}"):
             if machine.directory not in self._running:
                 machine.console_log.write_text("fake guest login: \n")
-                self._running[machine.directory] = _Banner()
+                self._running[machine.directory] = _Machine(self.channel(machine))
         return self._endpoint(machine)
 
     def status(self, machine: Machine) -> Status:
@@ -105,7 +111,7 @@ class FakeBackend:
         if not fits:
             reporter.note("The saved memory cannot be used.")
             return None
-        self._running[machine.directory] = _Banner()
+        self._running[machine.directory] = _Machine(self.channel(machine), deaf=not self.wakes)
         return self._endpoint(machine)
 
     def capture(self, machine: Machine, directory: Path) -> None:
@@ -154,10 +160,11 @@ def _saved(directory: Path) -> Path:
     return directory / "saved"
 
 
-class _Banner:
-    """Says ``SSH-`` to whoever connects, and nothing else."""
+class _Machine:
+    """Says ``SSH-`` to whoever connects, and nothing else; its keeper answers unless ``deaf``."""
 
-    def __init__(self) -> None:
+    def __init__(self, channel: Path, *, deaf: bool = False) -> None:
+        self.keeper = FakeKeeper(channel, deaf=deaf)
         self._server = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
@@ -168,6 +175,7 @@ class _Banner:
 
     def close(self) -> None:
         # Closing alone does not wake a thread that waits in accept().
+        self.keeper.close()
         self._server.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._server.close()

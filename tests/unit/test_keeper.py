@@ -21,7 +21,7 @@ def test_a_guest_is_told_time_names_and_a_seed_of_its_own(tmp_path: Path) -> Non
     before = time.time_ns()
     with FakeKeeper(tmp_path / "c") as keeper:
         for _ in range(2):
-            wake(tmp_path / "c", NAMES)
+            wake(tmp_path / "c", NAMES, 10)
     first, second = (request.split() for request in keeper.requests)
     assert first[0] == "wake"
     assert before <= int(first[1]) * 10**9 + int(first[2]) <= time.time_ns()
@@ -44,7 +44,7 @@ def test_a_guest_that_says_nothing(tmp_path: Path) -> None:
 
 def test_a_machine_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(GuestError) as caught:
-        wake(tmp_path / "c", NAMES)
+        wake(tmp_path / "c", NAMES, 10)
     assert caught.value.code == "guest-silent"
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from provisioner.backends.qemu.accelerator import Verdict
 from provisioner.backends.qemu.arch import ARCHITECTURES
+from provisioner.backends.qemu.qmp import LEAVE_OUT_SHARED
+from provisioner.backends.qemu.saved import UNPROVEN
 from provisioner.backends.qemu.tools import minimum_version, show_version
 from provisioner.core.config import Settings, format_size
 from provisioner.core.host import HostFacts
@@ -37,6 +39,7 @@ def judge_host(found: Findings, settings: Settings) -> list[Check]:
         _tool(found, "qemu-img", "makes the disks of machines"),
         *([_firmware(found)] if _needs_firmware(settings) else []),
         _accelerator(found, settings),
+        _resume(found, settings),
         _tool(found, "ssh", "opens shells and copies files"),
         *_package_builder(found),
         _memory(found.facts, settings),
@@ -122,6 +125,20 @@ def _accelerator(found: Findings, settings: Settings) -> Check:
         cure=" ".join(verdict.cure for verdict in failed if verdict.cure),
         needed=False,
     )
+
+
+def _resume(found: Findings, settings: Settings) -> Check:
+    if not found.verdicts:
+        return Check("resume", None, "not checked, as QEMU is missing")
+    best = next(verdict.accelerator for verdict in found.verdicts if verdict.usable)
+    accelerator = best if settings.accelerator == "auto" else settings.accelerator
+    if accelerator in UNPROVEN:
+        fault = f"machines are booted instead of resumed: with {accelerator} nobody has shown that it works"
+    elif LEAVE_OUT_SHARED not in found.capabilities:
+        fault = f"new machines are booted instead of resumed: this QEMU does not know {LEAVE_OUT_SHARED}"
+    else:
+        return Check("resume", True, "machines go on from saved memory")
+    return Check("resume", False, fault, needed=False)
 
 
 def _insisted(verdicts: tuple[Verdict, ...], wanted: str) -> Check:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from provisioner.backends.qemu.accelerator import Verdict
 from provisioner.backends.qemu.arch import ARCHITECTURES, find_firmware
-from provisioner.backends.qemu.tools import Version, qemu_version
+from provisioner.backends.qemu.tools import Version, migration_capabilities, qemu_version
 from provisioner.core.config import Settings
 from provisioner.core.errors import HostError
 from provisioner.core.host import HostFacts
@@ -36,7 +36,8 @@ class Findings:
 
     ``tools`` maps names to paths, None when missing. ``space`` maps directories to what is free there.
     ``subids`` holds the texts of /etc/subuid and /etc/subgid. ``sources`` are the URIs of the host's apt.
-    ``verdicts`` is None when QEMU is missing and nothing could be probed.
+    ``verdicts`` is None when QEMU is missing and nothing could be probed; ``capabilities`` are what QEMU can be
+    told about saving and resuming machines.
     """
 
     facts: HostFacts
@@ -45,6 +46,7 @@ class Findings:
     qemu_fault: str = ""
     firmware_fault: str = ""
     verdicts: tuple[Verdict, ...] | None = None
+    capabilities: frozenset[str] = frozenset()
     space: Mapping[Path, int] = field(default_factory=dict)
     places: tuple[Place, ...] = ()
     subids: tuple[str, str] = ("", "")
@@ -66,6 +68,7 @@ def look_at_host(paths: Paths, settings: Settings, facts: HostFacts) -> Findings
         qemu_fault=qemu_fault,
         firmware_fault=_look_at_firmware(settings),
         verdicts=_probe(paths, settings) if version else None,
+        capabilities=migration_capabilities(settings.arch) if version else frozenset(),
         space={path: _free(path) for path in (paths.data, *scratch)},
         places=tuple(_look_at_places(paths, facts.uid)),
         subids=(_text("/etc/subuid"), _text("/etc/subgid")),

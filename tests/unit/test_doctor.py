@@ -42,6 +42,7 @@ WELL = Findings(
     tools={name: Path("/usr/bin", name) for name in TOOLS},
     qemu=(10, 0, 2),
     verdicts=(KVM, TCG),
+    capabilities=frozenset({"x-ignore-shared"}),
     space={Path("/data"): 50 * GIB},
     places=(Place(Path("/data")),),
     subids=("kim:100000:65536\n", "kim:100000:65536\n"),
@@ -129,6 +130,15 @@ def test_an_accelerator_that_was_asked_for_must_work() -> None:
     assert (refused.ok, refused.needed) == (False, True)
     assert judged(replace(SETTINGS, accelerator="tcg"), verdicts=(KVM, TCG))["accelerator"].ok
     assert not judged(replace(SETTINGS, accelerator="hvf"))["accelerator"].ok
+
+
+def test_whether_machines_go_on_from_saved_memory() -> None:
+    assert judged()["resume"].ok
+    plain = judged(capabilities=frozenset())["resume"]
+    assert (plain.ok, plain.needed) == (False, False)
+    assert "x-ignore-shared" in plain.summary
+    assert "hvf" in judged(verdicts=(Verdict("hvf", True, "it works"), TCG))["resume"].summary
+    assert judged(verdicts=None)["resume"].ok is None
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from provisioner.backends.qemu.layout import QemuFiles, check_socket_dir
 from provisioner.backends.qemu.process import QemuProcess, StartedElsewhereError
 from provisioner.backends.qemu.qmp import LEAVE_OUT_SHARED, Qmp, QmpError
 from provisioner.backends.qemu.refusals import Circumstances, Refusals
-from provisioner.backends.qemu.saved import SavedMemory, read_saved, write_saved
+from provisioner.backends.qemu.saved import UNPROVEN, SavedMemory, read_saved, write_saved
 from provisioner.backends.qemu.suspend import let_go_on, read_state, write_state
 from provisioner.core.errors import EbpfDevError, GuestError, HostError, InstanceError
 from provisioner.core.files import copy_sparse
@@ -172,9 +172,9 @@ class QemuBackend:
         QemuFiles(machine).remove()
 
     def shape(self, machine: Machine) -> str | None:
-        """See ``Backend.shape``; None with HVF, of which nobody has shown that it works."""
+        """See ``Backend.shape``."""
         accelerator = choose(judge(self._facts(machine.arch, remembered=True)), machine.accelerator).accelerator
-        saveable = isinstance(machine.boot, DirectBoot) and machine.seed is None and accelerator != "hvf"
+        saveable = isinstance(machine.boot, DirectBoot) and machine.seed is None and accelerator not in UNPROVEN
         return _shape(machine, accelerator) if saveable else None
 
     def save(self, machine: Machine) -> None:

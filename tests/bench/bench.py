@@ -21,13 +21,14 @@ from pathlib import Path
 
 from provisioner.backends.base import Endpoint, Machine
 from provisioner.backends.qemu.banner import BannerWatch
-from provisioner.core.config import load_settings
+from provisioner.backends.qemu.layout import QemuFiles
+from provisioner.core.config import Settings, load_settings
 from provisioner.core.paths import find_paths
 from provisioner.core.reporter import SilentReporter
 from provisioner.guest.connection import connect
 from provisioner.guest.identity import Identity
 from provisioner.workflows.instances import open_instance
-from provisioner.workflows.lifecycle import bring_down
+from provisioner.workflows.lifecycle import bring_down, reset_instance
 from provisioner.workflows.up import bring_up
 
 NAME = "bench"
@@ -46,13 +47,16 @@ def command(*argv: str) -> Callable[[], object]:
     return lambda: subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
 
 
-def up() -> None:
-    settings = load_settings(PATHS, Path(tempfile.gettempdir()), os.environ, {})
-    bring_up(NAME, settings, PATHS, SilentReporter())
+def up(*, cold: bool = False) -> None:
+    bring_up(NAME, _settings(), PATHS, SilentReporter(), cold=cold)
 
 
-def down() -> None:
-    bring_down(NAME, PATHS, SilentReporter())
+def down(*, save: bool = False) -> None:
+    bring_down(NAME, PATHS, SilentReporter(), save=save)
+
+
+def _settings() -> Settings:
+    return load_settings(PATHS, Path(tempfile.gettempdir()), os.environ, {})
 
 
 def boot_by_hand() -> float:
@@ -66,6 +70,9 @@ def boot_by_hand() -> float:
     instance = open_instance(NAME, PATHS)
     argv = recorded_argv(instance.machine)
     port = int(next(word for word in argv if "hostfwd=" in word).rsplit("127.0.0.1:", 1)[1].split("-")[0])
+    fifos = QemuFiles(instance.machine).fifos
+    for fifo in fifos:
+        os.mkfifo(fifo)
     start = time.perf_counter()
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -76,6 +83,8 @@ def boot_by_hand() -> float:
     finally:
         _power_off(instance.machine, port)
         process.wait()
+        for fifo in fifos:
+            fifo.unlink()
 
 
 def _power_off(machine: Machine, port: int) -> None:
@@ -102,6 +111,12 @@ def pair(title: str, one: Callable[[], float], other: Callable[[], float], runs:
     )
 
 
+def figure(title: str, action: Callable[[], float], runs: int) -> None:
+    """Print the median of what ``action`` returns, in seconds."""
+    taken = sorted(action() for _ in range(runs))
+    print(f"{title:52} {statistics.median(taken):8.3f} s            ({taken[0]:.3f}-{taken[-1]:.3f})")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=5)
@@ -113,18 +128,18 @@ def main() -> None:
     pair("version / python -c pass", lambda: timed(command(*TOOL, "version")), lambda: timed(bare), 3 * runs, 8)
     pair("--help / python -c pass", lambda: timed(command(*TOOL, "--help")), lambda: timed(bare), 3 * runs, 14)
 
-    up()
+    up(cold=True)
     print(f"overlay after `up`: {_overlay_bytes() / 1e6:.0f} MB, at most 100 MB")
     down()
 
     def boot() -> float:
-        seconds = timed(up)
+        seconds = timed(lambda: up(cold=True))
         down()
         return seconds
 
     pair("boot a stopped instance / its QEMU by hand", boot, boot_by_hand, max(2, runs // 2), 1.15)
 
-    up()
+    resumes(boot, runs)
     run = command(*TOOL, "run", EXAMPLE, "-i", NAME, "--for", "1", "--no-trigger")
     run()
 
@@ -142,6 +157,37 @@ def main() -> None:
         1.0,
     )
     down()
+
+
+def resumes(boot: Callable[[], float], runs: int) -> None:
+    """What going on from saved memory takes; leaves the instance running."""
+    up()
+
+    def save() -> float:
+        seconds = timed(lambda: down(save=True))
+        up()
+        return seconds
+
+    def resume() -> float:
+        down(save=True)
+        return timed(up)
+
+    def reset() -> float:
+        return timed(lambda: reset_instance(NAME, _settings(), PATHS, SilentReporter(), os.environ))
+
+    def cold_boot() -> float:
+        down()
+        seconds = boot()
+        up()
+        return seconds
+
+    figure("down with the memory saved", save, runs)
+    figure("up after it, clock and names set", resume, runs)
+    figure("reset: what a new instance takes", reset, runs)
+    few = max(2, runs // 2)
+    pair("up after down to SSH answer / cold boot", lambda: resume() + timed(handshake), cold_boot, few, 0.1)
+    pair("reset to SSH answer / cold boot", lambda: reset() + timed(handshake), cold_boot, few, 0.1)
+    figure("exec true", lambda: timed(command(*TOOL, "exec", "-i", NAME, "--", "true")), runs)
 
 
 def runner_seconds() -> float:

@@ -82,7 +82,7 @@ def wake(channel: Path, names: Names, timeout: float) -> None:
     _ask(channel, request, timeout)
 
 
-def write_back(channel: Path, timeout: float = 60.0) -> None:
+def write_back(channel: Path, timeout: float = 30.0) -> None:
     """Let the guest write to its disk what it holds in memory only; seconds. Raises GuestError("guest-silent")."""
     _ask(channel, lambda: "sync", timeout)
 

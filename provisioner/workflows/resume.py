@@ -13,7 +13,7 @@ from provisioner.guest.identity import Identity
 from provisioner.guest.keeper import Names, start_keeper, wake, write_back
 from provisioner.guest.recipe import grow_root
 from provisioner.images.disk import check_space
-from provisioner.workflows.instances import DEFAULT_NAME, Instance
+from provisioner.workflows.instances import DEFAULT_NAME, Instance, require_running
 
 #: Seconds for a resumed guest to take on time and names; a tenth of a second but on a drowning host.
 WAKE_TIMEOUT = 30.0
@@ -51,7 +51,7 @@ def boot(instance: Instance, reporter: Reporter) -> Endpoint:
 def save_memory(instance: Instance, reporter: Reporter) -> None:
     """End a running instance with its memory kept.
 
-    Raises InstanceError("save-unsupported", "save-failed"), HostError("disk-full") or
+    Raises InstanceError("save-unsupported", "save-failed", "not-running"), HostError("disk-full") or
     GuestError("guest-silent"); it then runs on.
     """
     backend, machine = instance.backend, instance.machine
@@ -62,7 +62,8 @@ def save_memory(instance: Instance, reporter: Reporter) -> None:
 
 
 def check_saveable(instance: Instance) -> None:
-    """Raise InstanceError("save-unsupported") or HostError("disk-full") when its memory cannot be saved."""
+    """Raise InstanceError("save-unsupported", "not-running") or HostError("disk-full") when it cannot be saved."""
+    require_running(instance)
     if instance.backend.shape(instance.machine) is None:
         raise InstanceError(
             f"The memory of '{instance.name}' cannot be saved here",

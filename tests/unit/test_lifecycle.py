@@ -207,6 +207,13 @@ def test_down_shuts_down_when_the_disk_is_full(lab: Lab) -> None:
     assert "full" in lab.reporter.notes[0]
 
 
+def test_down_does_not_wait_for_a_guest_that_is_still_booting(lab: Lab) -> None:
+    lab.up("one")
+    lab.instance("one").ssh_config.unlink()
+    assert not bring_down("one", lab.paths, lab.reporter).saved
+    assert "still booting" in lab.reporter.notes[0]
+
+
 def test_a_cold_up_boots_whatever_there_is(lab: Lab) -> None:
     lab.up("one", cold=True)
     bring_down("one", lab.paths, lab.reporter)

@@ -102,7 +102,7 @@ class _Maker:
             self._backend.save(machine)
 
     def _settle(self, machine: Machine, endpoint: Endpoint) -> None:
-        with connect(endpoint, Identity(self._paths.identity)) as guest:
+        with connect(endpoint, Identity(self._paths.identity), timeout=120) as guest:
             guest.run(["sh", "-c", _COME_TO_REST], timeout=300)
             start_keeper(guest)
             if machine.disk_size > Settings.disk:

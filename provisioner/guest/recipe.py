@@ -27,15 +27,15 @@ for build in /lib/modules/*/build/Makefile; do
     [ -e "/boot/vmlinuz-$release" ] && [ -e "/boot/initrd.img-$release" ] && echo "$release"
 done | sort -V | tail -n 1
 """
+# Two runs may build it at the same time, and any may be interrupted.
 _BUILD_RUNNER = """
 set -e
 [ -x "$1" ] && exit 0
-new="$1.new"
-rm -rf "$new.d"; mkdir -p "$new.d"
-tar -x -C "$new.d"
-make -s -C "$new.d"
-mv "$new.d/runner" "$1"
-rm -rf "$new.d"
+new=$(mktemp -d "$1.XXXXXX")
+trap 'rm -rf "$new"' EXIT
+tar -x -C "$new"
+make -s -C "$new"
+mv "$new/runner" "$1"
 """
 # The root is either the whole disk or, in a foreign image, its first partition.
 _GROW_ROOT = """

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from provisioner.core.paths import find_paths
 from provisioner.core.process import CommandResult
 
 #: Generous, because everything may run under TCG on two busy cores; nothing is measured here.
@@ -108,6 +109,7 @@ def cli(request: pytest.FixtureRequest) -> Iterator[Cli]:
         left = machines_of(home)
         for pid in left:
             os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(find_paths({"EBPF_DEV_HOME": str(home)}).runtime, ignore_errors=True)
         shutil.rmtree(home, ignore_errors=True)
         assert not left, f"virtual machines were left running: {left}"
 

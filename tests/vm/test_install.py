@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import subprocess
 import sys
 import venv
@@ -31,7 +32,10 @@ def user() -> Iterator[str]:
         yield USER
     finally:
         subprocess.run(["pkill", "-KILL", "-u", USER], check=False)
+        number = pwd.getpwnam(USER).pw_uid
         subprocess.run(["userdel", "-r", "-f", USER], check=True, capture_output=True)
+        for sockets in Path("/tmp").glob(f"ebpf-dev-{number}-*"):
+            shutil.rmtree(sockets, ignore_errors=True)
 
 
 def as_user(user: str, *argv: str, timeout: float) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ import pytest
 from tests.vm.conftest import Cli
 
 RUN = 900.0
-PROGRAMS = Path(__file__).parent / "programs/build"
+PROGRAMS = Path(__file__).parent / "programs/project"
 
 
 @pytest.fixture

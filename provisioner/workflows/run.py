@@ -197,6 +197,8 @@ class _Run:
         if "build" in there and ("companion" in there or not self.request.use_companion):
             return runner, self._built_companion(plan, "companion" in there)
         self._timed("sync", lambda: _send(guest, plan))
+        if sources.is_object:
+            return runner, self._build(guest, sources, plan)
         with self.reporter.step(f"Compiling {sources.program.name}"):
             return runner, self._timed("build", lambda: self._build(guest, sources, plan))
 

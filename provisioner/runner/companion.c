@@ -22,6 +22,7 @@
 static struct line_reader outputs[] = { { .fd = -1 }, { .fd = -1 } };
 static pid_t companion;
 static int exit_status;
+static bool asked_to_end;
 
 static void say_companion_line(const void *stream, const char *line, size_t length)
 {
@@ -106,6 +107,8 @@ void companion_reap(void)
 	if (companion <= 0 || waitpid(companion, &status, WNOHANG) <= 0)
 		return;
 	exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	if (asked_to_end && exit_status == 128 + SIGINT)
+		exit_status = 0; /* it has no handler, and did what it was asked for */
 	companion = 0;
 	companion_read();
 }
@@ -119,6 +122,7 @@ void companion_stop(void)
 {
 	double deadline = seconds_now() + GRACE_SECONDS;
 
+	asked_to_end = true;
 	if (companion > 0)
 		kill(-companion, SIGINT);
 	while (companion > 0 && seconds_now() < deadline) {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,15 @@ from provisioner.bpf.complaints import LOOK_UP, compile_error, unknown_name
 from provisioner.bpf.ctext import has_license
 from provisioner.bpf.examples import Example, find_example, load_examples
 from provisioner.bpf.explain import hint_text
-from provisioner.bpf.protocol import Done, Message, RunnerError, RunnerOptions, VerifierLog, parse_message
+from provisioner.bpf.protocol import (
+    Companion,
+    Done,
+    Message,
+    RunnerError,
+    RunnerOptions,
+    VerifierLog,
+    parse_message,
+)
 from provisioner.bpf.report import ReportBuilder, Subject
 from provisioner.bpf.sources import Sources, find_sources
 from provisioner.core.errors import BuildError, EbpfDevError, GuestError, LoadError, UsageError
@@ -164,6 +173,8 @@ class _Run:
         if seen.failure:
             raise self._program_error(seen.failure, sources, kept)
         assert seen.done is not None
+        if seen.done.status and (hint := hint_text("\n".join(seen.companion), "load", "attach")):
+            self.builder.add_note(hint)
         return seen.done.status
 
     def _tell(self, sources: Sources) -> None:
@@ -343,12 +354,15 @@ class _Seen:
     failure: RunnerError | None = None
     done: Done | None = None
     logs: list[VerifierLog] = field(default_factory=list)
+    companion: deque[str] = field(default_factory=lambda: deque(maxlen=100))
 
     def take(self, message: Message) -> None:
         if isinstance(message, RunnerError) and self.failure is None:
             self.failure = message
         elif isinstance(message, VerifierLog):
             self.logs.append(message)
+        elif isinstance(message, Companion):
+            self.companion.append(message.text)
         elif isinstance(message, Done):
             self.done = message
 

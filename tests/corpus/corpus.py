@@ -72,14 +72,15 @@ def judge(report: dict[str, Any]) -> Outcome:
     stages = {stage["name"]: stage["ok"] for stage in report["stages"]}
     companion = report["output"]["companion"]
     states = Counter(program["state"] for program in report["programs"])
-    by_companion = bool(companion) and "load" not in stages
+    by_companion = bool(companion) and "load" not in stages and stages.get("run", False)
     loaded = by_companion or stages.get("load", False)
+    seen = by_companion or _seen(report)
     return Outcome(
         built=loaded or "load" in stages or stages.get("build", False),
         loaded=loaded,
         attached=by_companion or (states["attached"] > 0 and not states["failed"]),
-        seen=_seen(report),
-        decoded=_seen(report) and not _undecoded(report),
+        seen=seen,
+        decoded=seen and not _undecoded(report),
         explained=bool(error and error["brief"] and (error["details"] or error["hint"])),
         note=f"{error['code']}: {error['brief']}" if error else "; ".join(report.get("notes", [])[:1]),
     )
@@ -87,7 +88,7 @@ def judge(report: dict[str, Any]) -> Outcome:
 
 def _seen(report: dict[str, Any]) -> bool:
     output = report["output"]
-    said = output["printk"] or output["events"] or output["companion"] or any(_texts(report))
+    said = output["printk"] or output["events"] or any(_texts(report))
     counted = any(program["verdicts"] for program in report["programs"])
     return bool(said or counted or any(_changed_maps(report)))
 

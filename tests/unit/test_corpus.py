@@ -18,6 +18,7 @@ def report(**parts: Any) -> dict[str, Any]:
     return {**whole, "output": output, **parts}
 
 
+COMPANION = [{"name": "build", "ok": True}, {"name": "run", "ok": True}]
 EVENT = {"map": "rb", "type": "struct event", "fields": {"pid": 7}}
 ERROR = {"code": "verifier-rejected", "brief": "refused", "details": "R0", "hint": ""}
 
@@ -39,8 +40,16 @@ ERROR = {"code": "verifier-rejected", "brief": "refused", "details": "R0", "hint
         ({"stages": [{"name": "build", "ok": True}, {"name": "load", "ok": False}], "programs": []}, "built"),
         ({"stages": [{"name": "build", "ok": False}], "programs": []}, ""),
         (
-            {"stages": [{"name": "build", "ok": True}], "programs": [], "output": {"companion": ["PID"]}},
+            {"stages": COMPANION, "programs": [], "output": {"companion": ["PID"]}},
             "built loaded attached seen decoded",
+        ),
+        (
+            {
+                "stages": [*COMPANION[:1], {"name": "run", "ok": False}],
+                "programs": [],
+                "output": {"companion": ["cannot attach"]},
+            },
+            "built",
         ),
     ],
 )

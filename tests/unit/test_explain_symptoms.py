@@ -9,6 +9,8 @@ from provisioner.bpf.explain.symptoms import SYMPTOMS
 
 #: clang 14 (Debian 12) unless another is named.
 COMPILER = [
+    ("sched-ext-missing", "common.bpf.h:33:17: error: use of undeclared identifier 'SCX_DSQ_FLAG_BUILTIN'"),
+    ("sched-ext-missing", "x.bpf.c:9:24: error: variable has incomplete type 'struct sched_ext_ops'"),
     ("asm-headers", "/usr/include/linux/types.h:5:10: fatal error: 'asm/types.h' file not found"),
     ("vmlinux-missing", "no_vmlinux.c:1:10: fatal error: 'vmlinux.h' file not found"),
     ("vmlinux-missing", "x.bpf.c:1:10: fatal error: '../include/vmlinux.h' file not found"),
@@ -130,6 +132,10 @@ LOADER = [
     ("extern-function", "libbpf: failed to find BTF for extern 'get_nprocs' [6] section: -2"),
     ("target-arch", "libbpf: failed to find BTF for extern 'PT_REGS_PARM1' [6] section: -2"),
     ("struct-ops", "libbpf: struct_ops init_kern: struct no_such_ops is not found in kernel BTF"),
+    (
+        "usdt-notes",
+        "libbpf: usdt: no USDT notes section (.note.stapsdt) found in '/lib/x86_64-linux-gnu/libc.so.6'",
+    ),
     ("map-strings", "libbpf: map '.rodata.str1.1': failed to create: Invalid argument(-22)"),
     ("map-refused", "libbpf: map 'rb': failed to create: Invalid argument(-22)"),
     ("map-too-large", "libbpf: map 'm': failed to create: Cannot allocate memory(-12)"),

@@ -57,6 +57,15 @@ def hint_text(text: str, *stages: str) -> str:
 
 SYMPTOMS = (
     Symptom(
+        "sched-ext-missing",
+        "compile",
+        r"use of undeclared identifier '(?P<name>SCX_\w+)'|incomplete (?:type|definition of type) "
+        r"'(?:const )?(?P<other>struct (?:sched_ext_ops|scx_\w+))'",
+        "{name}{other} is not in this kernel's BTF: it was built without sched_ext.",
+        "sched_ext programs need Linux 6.12 or later with CONFIG_SCHED_CLASS_EXT; `ebpf-dev doctor` says whether "
+        "this kernel has it.",
+    ),
+    Symptom(
         "asm-headers",
         "compile",
         r"'asm/\w+\.h' file not found",
@@ -333,6 +342,14 @@ SYMPTOMS = (
         "This kernel has nothing called {name}, of this type.",
         "Configuration values are CONFIG_... (or LINUX_KERNEL_VERSION) with __kconfig; make it __weak to go "
         "without.",
+    ),
+    Symptom(
+        "usdt-notes",
+        "attach",
+        r"usdt: no USDT notes section \(\.note\.stapsdt\) found in '(?P<file>[^']+)'",
+        "{file} was built without USDT probes, as Debian builds its C library.",
+        'Probe a function of it instead (SEC("uprobe/...")), or a program that has such probes: '
+        "`readelf -n FILE` lists them.",
     ),
     Symptom(
         "extern-function",

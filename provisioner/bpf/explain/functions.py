@@ -144,7 +144,7 @@ FUNCTION_RULES = (
         "license",
         r"cannot call (?P<kind>GPL-restricted|kernel) function from non-GPL compatible program",
         "{helper}() is for programs under the GPL only, and this object's license is another one or missing.",
-        'Declare it, if it is true: char LICENSE[] SEC("license") = "GPL";',
+        'Declare it, if it is true: char LICENSE[] SEC("license") = "GPL"; or run it with --license GPL.',
         _call,
     ),
     Rule(

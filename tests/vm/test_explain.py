@@ -13,7 +13,8 @@ from tests.vm.conftest import Cli
 RUN = 600.0
 
 
-@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.name)
+# All of them are tested with the logs that a 6.12 and a 6.18 kernel wrote; these show that kernels still do.
+@pytest.mark.parametrize("refusal", REFUSALS[::3], ids=lambda refusal: refusal.name)
 def test_a_refusal_is_explained(instance: Cli, refusal: Refusal) -> None:
     report = instance.json(
         "run", str(refusal.file), "--for", "1", "--no-trigger", "--json", timeout=RUN, check=False

@@ -1,5 +1,6 @@
 #include "lsm.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -36,7 +37,7 @@ static bool names_bpf(const char *names)
 {
 	const char *found = strstr(names, "bpf");
 
-	return found && (found == names || found[-1] == ',') && !strchr("abcdefghijklmnopqrstuvwxyz", found[3]);
+	return found && (found == names || found[-1] == ',') && !isalpha((unsigned char)found[3]);
 }
 
 /* Asks the kernel itself first: securityfs need not be mounted. What nobody tells is taken to be in order. */

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shutil
 import signal
 import time
@@ -176,29 +174,25 @@ def test_two_go_on_from_the_template_at_once(instance: Cli) -> None:
 
 
 @pytest.fixture
-def no_template(instance: Cli) -> Iterator[Path]:
-    """The template's directory, which is put back afterwards whatever became of it."""
-    (template,) = (instance.home / "cache" / "templates").iterdir()
-    kept = template.with_name("kept.aside")
-    template.rename(kept)
-    yield template
-    if template.exists():
-        shutil.rmtree(template)
-    kept.rename(template)
+def cut_short(instance: Cli) -> Iterator[Path]:
+    """The directory of templates, all of which have lost their memory; they are put back afterwards."""
+    templates = instance.home / "cache" / "templates"
+    kept = templates.with_name("templates.aside")
+    templates.rename(kept)
+    shutil.copytree(kept, templates, ignore=shutil.ignore_patterns("memory"))
+    for template in templates.iterdir():
+        (template / "memory").write_bytes(b"short")
+    yield templates
+    shutil.rmtree(templates)
+    kept.rename(templates)
 
 
-def test_a_template_that_was_cut_short_is_made_anew(instance: Cli, no_template: Path) -> None:
-    no_template.mkdir()
-    for path in no_template.with_name("kept.aside").iterdir():
-        if path.name != "memory":
-            shutil.copy2(path, no_template)
-    (no_template / "memory").write_bytes(b"short")
+def test_a_template_that_was_cut_short_is_made_anew(instance: Cli, cut_short: Path) -> None:
     try:
         result = instance("up", "anew", timeout=2 * BOOT)
         assert "making it anew" in result.stderr
         assert "Resuming" in result.stderr
         assert instance.guest("echo", "there", instance="anew") == "there\n"
-        stamps = json.loads((no_template / "saved.json").read_bytes())["stamps"]
-        assert re.fullmatch(r"\d{8,}", str(stamps["memory"][0]))
+        assert any(path.stat().st_size > 1 << 20 for path in cut_short.glob("*/memory"))
     finally:
         instance("delete", "anew", timeout=BOOT, check=False)

@@ -65,7 +65,7 @@ def boot_by_hand() -> float:
     Looked at every 50 ms, with the tool's own way of asking: a new connection for every look, dropped after
     half a second, keeps an emulated sshd so busy that its banner comes 45 s later.
     """
-    from provisioner.backends.qemu.backend import recorded_argv
+    from provisioner.backends.qemu.record import recorded_argv
 
     instance = open_instance(NAME, PATHS)
     argv = recorded_argv(instance.machine)

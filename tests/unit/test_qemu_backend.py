@@ -13,10 +13,11 @@ import pytest
 
 from provisioner.backends.base import Machine, State
 from provisioner.backends.qemu.accelerator import AcceleratorFacts
-from provisioner.backends.qemu.backend import QemuBackend, recorded_argv
+from provisioner.backends.qemu.backend import QemuBackend
 from provisioner.backends.qemu.command import qemu_command
 from provisioner.backends.qemu.layout import QemuFiles
 from provisioner.backends.qemu.process import QemuProcess
+from provisioner.backends.qemu.record import recorded_argv
 from provisioner.core.errors import EbpfDevError, GuestError, HostError, InstanceError
 from provisioner.core.reporter import SilentReporter, Step
 from tests.unit import fake_qemu

@@ -11,8 +11,9 @@ import pytest
 
 from provisioner.backends.base import Machine, State
 from provisioner.backends.qemu import backend as backend_module
-from provisioner.backends.qemu.backend import QemuBackend, recorded_argv
+from provisioner.backends.qemu.backend import QemuBackend
 from provisioner.backends.qemu.qmp import Qmp
+from provisioner.backends.qemu.record import recorded_argv
 from provisioner.core.errors import HostError, InstanceError
 from tests.unit.test_qemu_backend import TIMEOUT, Lab, lab  # noqa: F401 - a fixture
 

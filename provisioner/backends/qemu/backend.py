@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import platform
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -26,18 +23,26 @@ from provisioner.backends.qemu.accelerator import (
 from provisioner.backends.qemu.arch import architecture, find_firmware
 from provisioner.backends.qemu.boot import SILENCE, Started, wait_for_banner
 from provisioner.backends.qemu.command import qemu_command
-from provisioner.backends.qemu.console import last_lines
 from provisioner.backends.qemu.devices import Memory
-from provisioner.backends.qemu.failures import AcceleratorFailure, disk_full, explain_death
+from provisioner.backends.qemu.failures import (
+    AcceleratorFailure,
+    disk_full,
+    explain_death,
+    memory_not_shareable,
+    no_control,
+    no_disk,
+    will_not_end,
+)
 from provisioner.backends.qemu.layout import QemuFiles, check_socket_dir
 from provisioner.backends.qemu.process import QemuProcess, StartedElsewhereError
 from provisioner.backends.qemu.qmp import LEAVE_OUT_SHARED, Qmp, QmpError
+from provisioner.backends.qemu.record import recorded_accelerator
 from provisioner.backends.qemu.refusals import Circumstances, Refusals
 from provisioner.backends.qemu.saved import UNPROVEN, SavedMemory, read_saved, write_saved
+from provisioner.backends.qemu.shape import machine_shape
 from provisioner.backends.qemu.suspend import let_go_on, read_state, write_state
 from provisioner.core.errors import EbpfDevError, GuestError, HostError, InstanceError
 from provisioner.core.files import copy_sparse
-from provisioner.core.host import host_processor
 from provisioner.core.paths import ensure_dir
 from provisioner.core.process import require_tool
 from provisioner.core.reporter import Reporter
@@ -57,6 +62,16 @@ _PANICS = 3
 #: Run states from which the guest can simply go on ("io-error" is a host disk that was full, "postmigrate"
 #: a save that was interrupted).
 _RESUMABLE = {"paused", "io-error", "prelaunch", "postmigrate"}
+
+_STATE_WORDS = {
+    "running": "",
+    "io-error": "the disk that holds it was full; `up` lets it go on once there is space",
+    "internal-error": "the accelerator could not go on (internal-error)",
+    "paused": "it is paused; `up` lets it go on",
+    "postmigrate": "saving its memory was interrupted; `up` lets it go on",
+    "inmigrate": "resuming it was interrupted; `up` does it again",
+    "guest-panicked": "its kernel panicked",
+}
 
 GatherFacts = Callable[[str, "frozenset[str]"], AcceleratorFacts]
 
@@ -93,7 +108,7 @@ class QemuBackend:
         files = QemuFiles(machine)
         ensure_dir(machine.directory)
         if machine.memory_in_file and LEAVE_OUT_SHARED not in tools.migration_capabilities(machine.arch):
-            raise _memory_not_shareable()
+            raise memory_not_shareable()
         if files.overlay.exists():
             return
         if not machine.base_disk.is_file():
@@ -175,7 +190,7 @@ class QemuBackend:
         """See ``Backend.shape``."""
         accelerator = choose(judge(self._facts(machine.arch, remembered=True)), machine.accelerator).accelerator
         saveable = isinstance(machine.boot, DirectBoot) and machine.seed is None and accelerator not in UNPROVEN
-        return _shape(machine, accelerator) if saveable else None
+        return machine_shape(machine, accelerator) if saveable else None
 
     def save(self, machine: Machine) -> None:
         """End a running machine and keep its memory; see ``Backend.save``."""
@@ -201,7 +216,7 @@ class QemuBackend:
         try:
             with reporter.step(f"Resuming {machine.name}"):
                 saved = read_saved(files.saved)
-                if _shape(machine, saved.accelerator) != saved.shape:
+                if machine_shape(machine, saved.accelerator) != saved.shape:
                     raise ValueError("QEMU, the host or the machine's settings have changed")
                 return self._resume(machine, saved)
         except (EbpfDevError, AcceleratorFailure, QmpError, StartedElsewhereError, ValueError) as exc:
@@ -265,7 +280,7 @@ class QemuBackend:
         try:
             return process.connect(_ADOPT_TIMEOUT)
         except QmpError as exc:
-            raise _no_control(process.files.machine, exc) from exc
+            raise no_control(process.files.machine, exc) from exc
 
     def _boot(self, machine: Machine, accelerator: str | None, reporter: Reporter, timeout: float) -> Endpoint:
         with reporter.step(f"Booting {machine.name}") as step:
@@ -349,7 +364,7 @@ class QemuBackend:
     def _launch(self, machine: Machine, accelerator: str, memory: Memory, *, incoming: bool = False) -> Started:
         files = QemuFiles(machine)
         if not files.overlay.exists():
-            raise _no_disk(machine)
+            raise no_disk(machine)
         check_socket_dir(files)
         firmware = find_firmware(architecture(machine.arch)) if isinstance(machine.boot, FirmwareBoot) else None
         emulator = tools.require_emulator(machine.arch)
@@ -372,7 +387,7 @@ class QemuBackend:
             if not process.exists():
                 raise explain_death(machine, accelerator, child.wait(_KILL_TIMEOUT)) from None
             self._end(process)
-            raise _no_control(machine, exc) from exc
+            raise no_control(machine, exc) from exc
 
     def _describe(self, machine: Machine, process: QemuProcess, qmp: Qmp) -> Status:
         started = _started(machine, process, qmp)
@@ -413,22 +428,11 @@ class QemuBackend:
             gone = process.wait_gone(_KILL_TIMEOUT)
         self._reap()
         if not gone:
-            raise _will_not_end(process)
+            raise will_not_end(process)
 
     def _reap(self) -> None:
         """Take the exit statuses of ended children, which otherwise stay as zombies while we live."""
         self._children = [child for child in self._children if child.poll() is None]
-
-
-_STATE_WORDS = {
-    "running": "",
-    "io-error": "the disk that holds it was full; `up` lets it go on once there is space",
-    "internal-error": "the accelerator could not go on (internal-error)",
-    "paused": "it is paused; `up` lets it go on",
-    "postmigrate": "saving its memory was interrupted; `up` lets it go on",
-    "inmigrate": "resuming it was interrupted; `up` does it again",
-    "guest-panicked": "its kernel panicked",
-}
 
 
 def _started(machine: Machine, process: QemuProcess, qmp: Qmp) -> Started:
@@ -436,53 +440,9 @@ def _started(machine: Machine, process: QemuProcess, qmp: Qmp) -> Started:
     return Started(machine, process, recorded_accelerator(process.files), endpoint)
 
 
-def recorded_accelerator(files: QemuFiles) -> str:
-    """The accelerator of the last start; without a record "tcg", which is never blamed for anything."""
-    try:
-        return str(json.loads(files.record.read_bytes())["accelerator"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "tcg"
-
-
-def recorded_argv(machine: Machine) -> list[str]:
-    """The command line of the last start, to repeat it by hand: port 0 is replaced by one that is free now.
-
-    Raises InstanceError("no-record") when the machine was never started.
-    """
-    try:
-        argv = json.loads(QemuFiles(machine).record.read_bytes())["argv"]
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise InstanceError(
-            f"there is no record of a start of {machine.name!r}",
-            code="no-record",
-            details=str(exc),
-            hint=f"`ebpf-dev up {machine.name}` starts it.",
-        ) from exc
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    return [str(word).replace(":127.0.0.1:0-:22", f":127.0.0.1:{port}-:22") for word in argv]
-
-
-def _shape(machine: Machine, accelerator: str) -> str:
-    emulator = tools.require_emulator(machine.arch)
-    # What differs between two machines of one shape: names, places and where the memory begins.
-    neutral = replace(machine, name="", directory=Path("/"), sockets=Path("/"))
-    parts = [
-        qemu_command(neutral, accelerator, emulator=emulator),
-        [_identity(emulator), _identity(machine.base_disk), machine.disk_size],
-        [] if accelerator == "tcg" else [host_processor(), platform.release()],
-    ]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-
-
-def _identity(path: Path) -> list[int | str]:
-    facts = path.stat()
-    return [str(path), facts.st_size, facts.st_mtime_ns]
-
-
 def _describe_saved(machine: Machine, state: Path, memory: Path | None) -> SavedMemory:
     accelerator = recorded_accelerator(QemuFiles(machine))
-    return SavedMemory(state, memory, _shape(machine, accelerator), accelerator)
+    return SavedMemory(state, memory, machine_shape(machine, accelerator), accelerator)
 
 
 def _copy_disk(files: QemuFiles, overlay: Path, console: Path) -> None:
@@ -497,40 +457,3 @@ def _saved_size(files: QemuFiles) -> int:
         return read_saved(files.saved).size
     except ValueError:
         return 0
-
-
-def _memory_not_shareable() -> HostError:
-    return HostError(
-        "this QEMU cannot leave memory that is kept in a file out of what it saves",
-        code="memory-not-shareable",
-        details=f"it has no migration capability {LEAVE_OUT_SHARED}",
-        hint="Nothing to do: machines boot instead of being resumed.",
-    )
-
-
-def _no_disk(machine: Machine) -> InstanceError:
-    return InstanceError(
-        f"the machine {machine.name!r} has no disk",
-        code="start-failed",
-        details=str(machine.overlay),
-        hint=f"`ebpf-dev delete {machine.name}`, then `ebpf-dev up {machine.name}` makes it anew.",
-    )
-
-
-def _no_control(machine: Machine, exc: QmpError) -> InstanceError:
-    return InstanceError(
-        f"QEMU started for {machine.name!r} but cannot be controlled: {exc}",
-        code="start-failed",
-        details=last_lines(QemuFiles(machine).log),
-        hint="Is the host overloaded? Try again; `ebpf-dev doctor` looks at the host.",
-    )
-
-
-def _will_not_end(process: QemuProcess) -> InstanceError:
-    pid = process.pid()
-    return InstanceError(
-        f"QEMU of {process.files.machine.name!r} does not end",
-        code="stop-failed",
-        details=f"process {pid}" if pid else "its process number is not known",
-        hint=f"`kill -9 {pid}` by hand." if pid else "Look for it with `ps` and end it by hand.",
-    )

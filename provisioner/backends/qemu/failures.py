@@ -1,4 +1,4 @@
-"""What QEMU's last words mean."""
+"""What QEMU's last words mean, and the errors of machines that do not do what they should."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import re
 from provisioner.backends.base import Machine
 from provisioner.backends.qemu.console import last_lines
 from provisioner.backends.qemu.layout import QemuFiles
+from provisioner.backends.qemu.process import QemuProcess
+from provisioner.backends.qemu.qmp import LEAVE_OUT_SHARED, QmpError
 from provisioner.core.errors import EbpfDevError, HostError, InstanceError
 
 NO_SPACE = "No space left on device"
@@ -80,3 +82,40 @@ def _first_complaint(words: str) -> str:
 
 def _signal(status: int | None) -> str:
     return f" (killed by signal {-status})" if status is not None and status < 0 else ""
+
+
+def memory_not_shareable() -> HostError:
+    return HostError(
+        "this QEMU cannot leave memory that is kept in a file out of what it saves",
+        code="memory-not-shareable",
+        details=f"it has no migration capability {LEAVE_OUT_SHARED}",
+        hint="Nothing to do: machines boot instead of being resumed.",
+    )
+
+
+def no_disk(machine: Machine) -> InstanceError:
+    return InstanceError(
+        f"the machine {machine.name!r} has no disk",
+        code="start-failed",
+        details=str(machine.overlay),
+        hint=f"`ebpf-dev delete {machine.name}`, then `ebpf-dev up {machine.name}` makes it anew.",
+    )
+
+
+def no_control(machine: Machine, exc: QmpError) -> InstanceError:
+    return InstanceError(
+        f"QEMU started for {machine.name!r} but cannot be controlled: {exc}",
+        code="start-failed",
+        details=last_lines(QemuFiles(machine).log),
+        hint="Is the host overloaded? Try again; `ebpf-dev doctor` looks at the host.",
+    )
+
+
+def will_not_end(process: QemuProcess) -> InstanceError:
+    pid = process.pid()
+    return InstanceError(
+        f"QEMU of {process.files.machine.name!r} does not end",
+        code="stop-failed",
+        details=f"process {pid}" if pid else "its process number is not known",
+        hint=f"`kill -9 {pid}` by hand." if pid else "Look for it with `ps` and end it by hand.",
+    )

@@ -248,7 +248,8 @@ static size_t list_reasons(const struct run *run, bool failed_only, char *text, 
 	for (size_t i = 0; i < run->program_count && used < size; i++) {
 		const struct program *program = &run->programs[i];
 
-		if (program->state == PROGRAM_ATTACHED || (failed_only && program->state != PROGRAM_FAILED))
+		if (!program->is_wanted || program->state == PROGRAM_ATTACHED ||
+		    (failed_only && program->state != PROGRAM_FAILED))
 			continue;
 		used += snprintf(text + used, size - used, "%s%s (section %s): %s", count++ ? "\n" : "",
 				 program->name, program->section, program->reason);

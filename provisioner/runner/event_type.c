@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "btf_json.h"
+#include "kernel_btf.h"
 
 #define ANCHOR "__ebpf_dev_event_"
 
@@ -110,16 +111,10 @@ static bool is_called_event(const char *name)
 	       strncmp(name, "bpf_perf_event", 14);
 }
 
-/* What the kernel has under that name may have been read by the program, but hardly been sent. Loaded when first asked. */
+/* What the kernel has under that name may have been read by the program, but hardly been sent. */
 static bool is_of_kernel(const char *name)
 {
-	static struct btf *vmlinux;
-	static bool is_loaded;
-
-	if (!is_loaded)
-		vmlinux = btf__load_vmlinux_btf();
-	is_loaded = true;
-	return vmlinux && btf__find_by_name(vmlinux, name) > 0;
+	return kernel_btf() && btf__find_by_name(kernel_btf(), name) > 0;
 }
 
 static struct search search_all(const struct search *wanted, bool called_event)

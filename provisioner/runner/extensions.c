@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "load.h"
-#include "targets.h"
+#include "kernel_btf.h"
 #include "util.h"
 #include "verifier_log.h"
 

@@ -56,7 +56,8 @@ static bool is_chosen(const struct options *options, const char *name)
 
 static void select_program(const struct options *options, struct program *program)
 {
-	if (options->program_count && !is_chosen(options, program->name))
+	program->is_wanted = !options->program_count || is_chosen(options, program->name);
+	if (!program->is_wanted)
 		program_set(program, PROGRAM_SKIPPED, "not chosen by --prog");
 	else if (!options->program_count && !bpf_program__autoload(program->bpf))
 		program_set(program, PROGRAM_SKIPPED, "its section asks to leave it off: SEC(\"?%s\")",
@@ -350,23 +351,4 @@ void unload_object(struct run *run)
 	run->programs = NULL;
 	run->program_count = 0;
 	run->object = NULL;
-}
-
-static bool is_print_call(const struct bpf_insn *insn)
-{
-	return insn->code == (BPF_JMP | BPF_CALL) && insn->src_reg == 0 &&
-	       (insn->imm == BPF_FUNC_trace_printk || insn->imm == BPF_FUNC_trace_vprintk);
-}
-
-bool object_prints(const struct run *run)
-{
-	for (size_t i = 0; i < run->program_count; i++) {
-		const struct bpf_insn *insns = bpf_program__insns(run->programs[i].bpf);
-		size_t count = bpf_program__insn_cnt(run->programs[i].bpf);
-
-		for (size_t at = 0; insns && at < count; at++)
-			if (is_print_call(&insns[at]))
-				return true;
-	}
-	return false;
 }

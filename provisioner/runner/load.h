@@ -9,7 +9,4 @@ int load_object(struct run *run);
 void unload_object(struct run *run);
 struct bpf_object *open_image(void);	/* one more copy of the object, not loaded; NULL with errno set */
 
-/* Whether a loaded program calls bpf_trace_printk or bpf_trace_vprintk. */
-bool object_prints(const struct run *run);
-
 #endif

@@ -18,6 +18,7 @@
 #include "children.h"
 #include "companion.h"
 #include "events.h"
+#include "instructions.h"
 #include "interrupt.h"
 #include "iterators.h"
 #include "libbpf_log.h"
@@ -76,7 +77,8 @@ static int attach_stage(struct run *run)
 	double start = seconds_now();
 	int status;
 
-	if (run->options.trace || object_prints(run))
+	if (run->options.trace || programs_call(run, BPF_FUNC_trace_printk) ||
+	    programs_call(run, BPF_FUNC_trace_vprintk))
 		trace_open();
 	events_open(run);
 	run->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);

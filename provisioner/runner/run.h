@@ -52,6 +52,7 @@ struct program {
 	const char *section;
 	enum bpf_prog_type type;	/* as loaded */
 	enum program_state state;
+	bool is_wanted;		/* not left out by --prog */
 	bool absent;		/* its target is not in this kernel: the others may do without it */
 	bool extends;		/* its target is another BPF program */
 	int target_fd;		/* that program, while loading */

@@ -15,7 +15,7 @@
 #include "libbpf_log.h"
 #include "loopback.h"
 #include "message.h"
-#include "targets.h"
+#include "kernel_btf.h"
 #include "testbed.h"
 #include "util.h"
 
@@ -51,15 +51,6 @@ static struct ops {
 } ops_list[MAX_OPS];
 static size_t ops_count;
 static size_t bare_count;
-
-static const struct btf *kernel_btf(void)
-{
-	static struct btf *btf; /* read once: it is large, and needed to the end */
-
-	if (!btf)
-		btf = btf__load_vmlinux_btf();
-	return btf;
-}
 
 static bool is_struct_ops(const struct bpf_map *map)
 {

@@ -2,14 +2,9 @@
 #ifndef RUNNER_TARGETS_H
 #define RUNNER_TARGETS_H
 
-#include <bpf/btf.h>
-
 #include "run.h"
 
 /* Marks pending programs whose target is absent as skipped, with the reason; returns how many. */
 size_t skip_absent_targets(struct run *run);
-
-/* Whether the kernel or one of its loaded modules has a type of that name. */
-bool kernel_has(const char *name, __u32 kind);
 
 #endif

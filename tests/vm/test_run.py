@@ -163,6 +163,17 @@ def test_a_companion_that_never_ends_is_ended(instance: Cli, tmp_path: Path) -> 
     assert result.status == 128 + 9
 
 
+def test_a_companion_that_ends_when_told_to_has_not_failed(instance: Cli, tmp_path: Path) -> None:
+    (tmp_path / "e.bpf.c").write_text(HELLO.replace('#include "local.h"', "").replace(" WORD", ""))
+    (tmp_path / "e.c").write_text(
+        '#include <stdio.h>\n#include <unistd.h>\n#include "e.skel.h"\n'
+        'int main(void) { puts("until told"); fflush(stdout); for (;;) sleep(1); }\n'
+    )
+    report = run(instance, tmp_path / "e.bpf.c", seconds=2)
+    assert report["output"]["companion"] == ["until told"]
+    assert report["ok"], report
+
+
 def test_what_is_no_program(instance: Cli, tmp_path: Path) -> None:
     for words in (["nothing-like-it"], [str(tmp_path)], [str(tmp_path / "none.c")]):
         result = instance("run", *words, "--for", "1", check=False)

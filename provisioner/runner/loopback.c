@@ -132,12 +132,18 @@ static void talk_both_ways(int client, int server)
 	ask_names(server);
 }
 
+static bool bind_to(int fd, struct endpoint *endpoint)
+{
+	return !bind(fd, endpoint_of(endpoint), endpoint->size) &&
+	       !getsockname(fd, endpoint_of(endpoint), &endpoint->size); /* port 0 has become a free one */
+}
+
 /* Between a listener and a client that have everything but their connection. */
 static void connect_and_talk(int listener, int client, struct endpoint *server)
 {
 	int accepted;
 
-	if (bind(listener, endpoint_of(server), server->size) || listen(listener, SEGMENTS) ||
+	if (!bind_to(listener, server) || listen(listener, SEGMENTS) ||
 	    connect(client, endpoint_of(server), server->size))
 		return;
 	accepted = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
@@ -162,6 +168,15 @@ void loopback_tcp(int family, uint16_t port, const char *congestion_control)
 	close(listener);
 }
 
+void loopback_refused(int family)
+{
+	struct endpoint server = local_endpoint(family, 1); /* tcpmux, which nobody serves */
+	int fd = impatient_socket(family, SOCK_STREAM, 0);
+
+	(void)!connect(fd, endpoint_of(&server), server.size);
+	close(fd);
+}
+
 /* Returns false when nothing came, so that one silenced datagram is not waited for twice. */
 static bool trade_datagrams(int client, int server, struct endpoint *to)
 {
@@ -183,7 +198,7 @@ void loopback_udp(int family, uint16_t port)
 	int server = impatient_socket(family, SOCK_DGRAM, 0);
 	int client = impatient_socket(family, SOCK_DGRAM, 0);
 
-	if (!bind(server, endpoint_of(&to), to.size) && trade_datagrams(client, server, &to) &&
+	if (bind_to(server, &to) && trade_datagrams(client, server, &to) &&
 	    !connect(client, endpoint_of(&to), to.size)) {
 		send_and_receive(client, server);
 		ask_names(client);
@@ -223,7 +238,7 @@ static void unix_datagrams(void)
 	int server = impatient_socket(AF_UNIX, SOCK_DGRAM, 0);
 	int client = impatient_socket(AF_UNIX, SOCK_DGRAM, 0);
 
-	if (!bind(server, endpoint_of(&to), to.size) && !bind(client, endpoint_of(&from), from.size))
+	if (bind_to(server, &to) && bind_to(client, &from))
 		trade_datagrams(client, server, &to);
 	close(client);
 	close(server);

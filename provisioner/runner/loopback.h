@@ -1,6 +1,6 @@
 /*
- * Conversations of a child with itself: over loopback in a network namespace of its own, where every port is free
- * and nobody else is disturbed. None of them waits long for an answer that a program keeps from coming.
+ * Conversations of a child with itself over loopback. None of them waits long for an answer that a program keeps from
+ * coming. Port 0 is any free one; in a network namespace of its own every port is free, and nobody else is disturbed.
  */
 #ifndef RUNNER_LOOPBACK_H
 #define RUNNER_LOOPBACK_H
@@ -11,6 +11,7 @@ int loopback_enter(void); /* moves the caller there; 0 or a negative errno */
 
 /* Connect, some segments both ways, close; with that congestion control, NULL for the usual one. */
 void loopback_tcp(int family, uint16_t port, const char *congestion_control);
+void loopback_refused(int family); /* a connection to where nobody listens */
 void loopback_udp(int family, uint16_t port); /* unconnected and connected, both ways */
 void loopback_ping(int family);
 void loopback_unix(void); /* a stream and datagrams, by abstract addresses */

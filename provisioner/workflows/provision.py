@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner.backends.base import Backend, DirectBoot, Endpoint, Machine
@@ -65,71 +66,62 @@ def recipe_for(image: Image, settings: Settings) -> Recipe:
     return Recipe(kernel=packages.kernel, toolchain=packages.toolchain, extra=settings.packages)
 
 
+@dataclass(frozen=True)
 class _GoldenMaker:
     """Provisions one golden in KEY.partial and renames it when whole."""
 
-    def __init__(
-        self,
-        base: BaseImage,
-        settings: Settings,
-        network: NetworkSettings,
-        identity: Identity,
-        backend: Backend,
-        paths: Paths,
-        reporter: Reporter,
-    ) -> None:
-        self._base = base
-        self._settings = settings
-        self._network = network
-        self._identity = identity
-        self._backend = backend
-        self._paths = paths
-        self._reporter = reporter
+    base: BaseImage
+    settings: Settings
+    network: NetworkSettings
+    identity: Identity
+    backend: Backend
+    paths: Paths
+    reporter: Reporter
 
     def make(self, key: str, recipe: Recipe) -> Golden:
-        partial = ensure_dir(self._paths.goldens / f"{key}.partial")
+        partial = ensure_dir(self.paths.goldens / f"{key}.partial")
         machine = self._machine(key, partial)
         try:
             meta = self._provision(machine, partial, recipe)
         except EbpfDevError:
             # Its disk stays for the next `up`; powered off cleanly so that nothing in it is torn.
-            self._backend.stop(machine, timeout=90)
+            self.backend.stop(machine, timeout=90)
             raise
         except BaseException:
-            self._backend.stop(machine, force=True)
+            self.backend.stop(machine, force=True)
             raise
-        with self._reporter.step("Freezing the provisioned disk"):
-            self._backend.stop(machine, timeout=120)
+        with self.reporter.step("Freezing the provisioned disk"):
+            self.backend.stop(machine, timeout=120)
             return self._freeze(machine, partial, key, meta)
 
     def _machine(self, key: str, partial: Path) -> Machine:
         return Machine(
             name=f"golden-{key}",
             directory=partial,
-            sockets=self._paths.runtime,
-            arch=self._settings.arch,
-            cpus=self._settings.cpus,
-            memory=self._settings.memory,
-            disk_size=self._settings.disk,
-            base_disk=self._base.disk,
-            boot=self._base.boot,
-            seed=self._base.seed,
-            accelerator=self._settings.accelerator,
+            sockets=self.paths.runtime,
+            arch=self.settings.arch,
+            cpus=self.settings.cpus,
+            memory=self.settings.memory,
+            disk_size=self.settings.disk,
+            base_disk=self.base.disk,
+            boot=self.base.boot,
+            seed=self.base.seed,
+            accelerator=self.settings.accelerator,
         )
 
     def _provision(self, machine: Machine, partial: Path, recipe: Recipe) -> dict[str, str]:
-        self._backend.create(machine)
+        self.backend.create(machine)
         foreign = machine.seed is not None
-        endpoint = self._backend.start(machine, self._reporter, _FOREIGN_BOOT if foreign else _BOOT)
-        with self._admitted(endpoint) if foreign else connect(endpoint, self._identity) as guest:
-            with self._reporter.step("Carrying over proxy and certificates"):
-                apply_network(guest, self._network)
-            release = provision(guest, recipe, self._reporter)
+        endpoint = self.backend.start(machine, self.reporter, _FOREIGN_BOOT if foreign else _BOOT)
+        with self._admitted(endpoint) if foreign else connect(endpoint, self.identity) as guest:
+            with self.reporter.step("Carrying over proxy and certificates"):
+                apply_network(guest, self.network)
+            release = provision(guest, recipe, self.reporter)
             kernel, initrd = self._fetch_kernel(guest, release, partial)
             cmdline = self._cmdline(guest)
             self._settle(guest, release, machine.arch)
         return {
-            "image": self._settings.image,
+            "image": self.settings.image,
             "arch": machine.arch,
             "release": release,
             "cmdline": cmdline,
@@ -139,11 +131,11 @@ class _GoldenMaker:
 
     def _admitted(self, endpoint: Endpoint) -> SSHGuest:
         """A connection to a foreign image, whose sshd may answer before cloud-init has planted our keys."""
-        with self._reporter.step("Waiting for cloud-init to let us in") as step:
+        with self.reporter.step("Waiting for cloud-init to let us in") as step:
             deadline = time.monotonic() + _ADMISSION
             while True:
                 try:
-                    return connect(endpoint, self._identity)
+                    return connect(endpoint, self.identity)
                 except GuestError as exc:
                     if time.monotonic() > deadline:
                         raise
@@ -152,24 +144,24 @@ class _GoldenMaker:
 
     def _fetch_kernel(self, guest: SSHGuest, release: str, partial: Path) -> tuple[str, str]:
         """Host paths of the kernel to boot: the base's own when it is that release, else taken out."""
-        boot = self._base.boot
-        if isinstance(boot, DirectBoot) and self._base.release == release:
+        boot = self.base.boot
+        if isinstance(boot, DirectBoot) and self.base.release == release:
             return str(boot.kernel), str(boot.initrd)
-        with self._reporter.step(f"Fetching kernel {release}"):
+        with self.reporter.step(f"Fetching kernel {release}"):
             guest.get(f"/boot/vmlinuz-{release}", partial / "vmlinuz")
             guest.get(f"/boot/initrd.img-{release}", partial / "initrd")
         final = partial.with_suffix("")
         return str(final / "vmlinuz"), str(final / "initrd")
 
     def _cmdline(self, guest: SSHGuest) -> str:
-        if isinstance(self._base.boot, DirectBoot):
-            return self._base.boot.cmdline
+        if isinstance(self.base.boot, DirectBoot):
+            return self.base.boot.cmdline
         root = guest.run(["findmnt", "-no", "UUID", "/"]).stdout.strip()
         return foreign_cmdline(f"UUID={root}")
 
     def _settle(self, guest: SSHGuest, release: str, arch: str) -> None:
         if guest.run(["uname", "-r"]).stdout.strip() == release:
-            with self._reporter.step("Precompiling vmlinux.h"):
+            with self.reporter.step("Precompiling vmlinux.h"):
                 ensure_vmlinux(guest, HOME, arch)
         build_keeper(guest)
         # A foreign image must not run cloud-init again: it would cost seconds at every boot.
@@ -187,11 +179,11 @@ class _GoldenMaker:
             {
                 "schema": SCHEMA,
                 **meta,
-                "network_digest": self._network.digest,
+                "network_digest": self.network.digest,
                 "disk_size": disk.stat().st_size,
                 "base_disk": str(machine.base_disk),
             },
         )
-        final = self._paths.goldens / key
+        final = self.paths.goldens / key
         partial.rename(final)
         return read_golden(final)

@@ -329,7 +329,7 @@ class _Run:
         error = failure.as_exception()
         error.details = host_paths(error.details, sources)
         known = hint_text(error.details, "load", "attach")
-        error.hint = "\n".join(filter(None, (known, error.hint)))
+        error.hint = known or error.hint
         if isinstance(error, BuildError) and error.file:
             error.file = host_paths(f"{error.file}:", sources).removesuffix(":")
         if isinstance(error, LoadError) and failure.program and kept:

@@ -16,11 +16,11 @@ def data_dir(name: str) -> Path:
     return installed if installed.is_dir() else _PACKAGE.parent / name
 
 
-def runner_sources() -> list[Path]:
-    """The C sources of the guest-side runner and its Makefile, in a stable order."""
-    return sorted(
-        path for path in (_PACKAGE / "runner").iterdir() if path.suffix in {".c", ".h"} or path.name == "Makefile"
-    )
+def runner_sources() -> dict[str, Path]:
+    """The C sources of the guest-side runner and its Makefile: name below their folder -> file, in order."""
+    folder = _PACKAGE / "runner"
+    files = [path for path in folder.rglob("*") if path.suffix in {".c", ".h"} or path.name == "Makefile"]
+    return {path.relative_to(folder).as_posix(): path for path in sorted(files)}
 
 
 def keeper_source() -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,11 +97,11 @@ def grow_root(guest: Guest) -> None:
     guest.run(["sh", "-c", _GROW_ROOT], timeout=300)
 
 
-def runner_path(sources: Sequence[Path] | None = None) -> str:
+def runner_path(sources: Mapping[str, Path] | None = None) -> str:
     """Where the runner built from these sources is in the guest; its name changes with its content."""
     digest = hashlib.sha256()
-    for path in sources or runner_sources():
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for name, path in (sources or runner_sources()).items():
+        digest.update(name.encode() + b"\0" + path.read_bytes())
     return f"{HOME}/runner-{digest.hexdigest()[:12]}"
 
 
@@ -109,9 +109,9 @@ def ensure_runner(guest: Guest) -> str:
     """Build the runner in the guest unless this very one is there, and return its path."""
     sources = runner_sources()
     path = runner_path(sources)
-    files = {source.name: source for source in sources}
     guest.run(["mkdir", "-p", HOME])
-    built = guest.run(["sh", "-c", _BUILD_RUNNER, "runner", path], input=make_tar(files), timeout=900, check=False)
+    make = ["sh", "-c", _BUILD_RUNNER, "runner", path]
+    built = guest.run(make, input=make_tar(sources), timeout=900, check=False)
     if not built.ok:
         raise GuestError(
             "The runner did not build in the guest",

@@ -173,7 +173,7 @@ def _runner_hooks() -> list[str]:
 
 
 def _runner_tar() -> bytes:
-    return make_tar({f"{HOME}/runner.src/{source.name}".lstrip("/"): source for source in runner_sources()})
+    return make_tar({f"{HOME}/runner.src/{name}".lstrip("/"): source for name, source in runner_sources().items()})
 
 
 def build_base(plan: BuildPlan, draft: Draft, reporter: Reporter) -> None:

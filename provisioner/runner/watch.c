@@ -7,12 +7,12 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "changes.h"
 #include "companion.h"
-#include "events.h"
 #include "message.h"
-#include "trace.h"
-#include "trigger.h"
+#include "show/changes.h"
+#include "show/events.h"
+#include "show/trace.h"
+#include "testbed/trigger.h"
 #include "util.h"
 
 int catch_signals(void)

@@ -94,9 +94,9 @@ def test_recipe_digest_ignores_the_order_of_extras() -> None:
 def test_a_changed_runner_has_another_name(tmp_path: Path) -> None:
     source = tmp_path / "main.c"
     source.write_text("1")
-    first = runner_path([source])
+    first = runner_path({"main.c": source})
     source.write_text("2")
-    assert runner_path([source]) != first
+    assert runner_path({"main.c": source}) != first
 
 
 def test_tar_holds_files_and_bytes(tmp_path: Path) -> None:

@@ -1,0 +1,171 @@
+#include "attach/hooks.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "load/libbpf_log.h"
+#include "system/kernel_names.h"
+
+/* What stands before the name of a system call's function on this architecture. */
+#if defined(__x86_64__)
+#define SYSCALL_PREFIX "__x64_"
+#elif defined(__aarch64__)
+#define SYSCALL_PREFIX "__arm64_"
+#elif defined(__riscv)
+#define SYSCALL_PREFIX "__riscv_"
+#elif defined(__s390x__)
+#define SYSCALL_PREFIX "__s390x_"
+#else
+#define SYSCALL_PREFIX ""
+#endif
+
+static const char *section_target(const struct program *program)
+{
+	const char *slash = strchr(program->section, '/');
+
+	return slash ? slash + 1 : "";
+}
+
+static bool is_absent_error(int error)
+{
+	return error == -ENOENT || error == -ESRCH;
+}
+
+static int give_up(struct program *program, const char *what, const char *name, const struct near_names *near)
+{
+	char nearby[sizeof(near->best) + 40];
+
+	program->absent = true;
+	program_set(program, PROGRAM_SKIPPED, "this kernel has no %s %s%s", what, name,
+		    near_names_text(near, nearby, sizeof(nearby)));
+	libbpf_log_clear();
+	return 0;
+}
+
+struct probe {
+	char function[128];
+	size_t offset;
+	bool on_return;
+};
+
+static int try_kprobe(struct program *program, const struct probe *probe, const char *function)
+{
+	LIBBPF_OPTS(bpf_kprobe_opts, opts, .retprobe = probe->on_return, .offset = probe->offset);
+
+	snprintf(program->target, sizeof(program->target), probe->offset ? "%s+%zu" : "%s", function, probe->offset);
+	program->link = bpf_program__attach_kprobe_opts(program->bpf, function, &opts);
+	if (!program->link)
+		return -errno;
+	libbpf_log_clear(); /* of the names tried before */
+	return 0;
+}
+
+/* "sys_execve" or another architecture's "__x64_sys_execve", as it is called here. */
+static int try_system_call(struct program *program, const struct probe *probe)
+{
+	const char *name = strstr(probe->function, "sys_");
+	char function[sizeof(probe->function) + sizeof(SYSCALL_PREFIX)];
+	bool bare = name == probe->function;
+
+	if (!name || (!bare && (strncmp(probe->function, "__", 2) || name[-1] != '_')))
+		return -ENOENT;
+	snprintf(function, sizeof(function), "%s%s", SYSCALL_PREFIX, name);
+	return try_kprobe(program, probe, function);
+}
+
+static int try_copy(struct program *program, const struct probe *probe)
+{
+	struct near_names near = { .wanted = probe->function };
+	char copy[256];
+	int error = -ENOENT;
+
+	if (find_function_copy(probe->function, copy, sizeof(copy), &near))
+		error = try_kprobe(program, probe, copy);
+	if (!is_absent_error(error))
+		return error;
+	snprintf(program->target, sizeof(program->target), "%s", probe->function);
+	return give_up(program, near.exact ? "way to probe its function" : "function", probe->function, &near);
+}
+
+static struct probe parse_probe(const struct program *program)
+{
+	struct probe probe = { .on_return = strstr(program->section, "kretprobe") };
+	const char *target = section_target(program);
+	const char *plus = strchr(target, '+');
+
+	snprintf(probe.function, sizeof(probe.function), "%.*s", (int)strcspn(target, "+"), target);
+	probe.offset = plus ? strtoul(plus + 1, NULL, 0) : 0;
+	return probe;
+}
+
+int attach_kprobe(struct run *run, struct program *program)
+{
+	struct probe probe = parse_probe(program);
+	int error;
+
+	(void)run;
+	if (!*probe.function)
+		return -EOPNOTSUPP;
+	error = try_kprobe(program, &probe, probe.function);
+	if (is_absent_error(error))
+		error = try_system_call(program, &probe);
+	if (is_absent_error(error))
+		error = try_copy(program, &probe);
+	if (error == -EADDRNOTAVAIL)
+		program_set(program, PROGRAM_FAILED, "several functions of this kernel are called %s, and a kprobe "
+						     "cannot say which", probe.function);
+	return error == -EADDRNOTAVAIL ? 0 : error;
+}
+
+static int try_tracepoint(struct program *program, const char *group, const char *name)
+{
+	snprintf(program->target, sizeof(program->target), "%s/%s", group, name);
+	program->link = bpf_program__attach_tracepoint(program->bpf, group, name);
+	return program->link ? 0 : -errno;
+}
+
+int attach_tracepoint(struct run *run, struct program *program)
+{
+	const char *target = section_target(program);
+	const char *slash = strchr(target, '/');
+	const char *name = slash ? slash + 1 : target;
+	struct near_names near = { .wanted = name };
+	char group[128];
+	int error = -ENOENT;
+
+	(void)run;
+	if (!*name)
+		return -EOPNOTSUPP;
+	snprintf(group, sizeof(group), "%.*s", slash ? (int)(slash - target) : 0, target);
+	if (*group)
+		error = try_tracepoint(program, group, name);
+	if (is_absent_error(error) && find_tracepoint_group(name, group, sizeof(group), &near)) {
+		libbpf_log_clear();
+		error = try_tracepoint(program, group, name);
+	}
+	if (!is_absent_error(error))
+		return error;
+	snprintf(program->target, sizeof(program->target), "%s", target);
+	return give_up(program, "tracepoint", target, &near);
+}
+
+int attach_raw_tracepoint(struct run *run, struct program *program)
+{
+	const char *target = section_target(program);
+	const char *slash = strrchr(target, '/');
+	const char *name = slash ? slash + 1 : target;
+	struct near_names near = { .wanted = name };
+	char group[128];
+
+	(void)run;
+	if (!*name)
+		return -EOPNOTSUPP;
+	snprintf(program->target, sizeof(program->target), "%s", name);
+	program->link = bpf_program__attach_raw_tracepoint(program->bpf, name);
+	if (program->link || !is_absent_error(-errno))
+		return program->link ? 0 : -errno;
+	find_tracepoint_group(name, group, sizeof(group), &near);
+	return give_up(program, "raw tracepoint", name, &near);
+}

@@ -1,0 +1,93 @@
+#include "load/targets.h"
+
+#include <bpf/btf.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "system/kernel_btf.h"
+#include "system/kernel_names.h"
+
+/* Section prefixes whose target is found in BTF, and how the kernel spells it there. */
+static const struct btf_hook {
+	const char *section;
+	const char *btf_prefix;
+	__u32 kind;
+	const char *what;
+} HOOKS[] = {
+	{ "fentry", "", BTF_KIND_FUNC, "function" },
+	{ "fexit", "", BTF_KIND_FUNC, "function" },
+	{ "fmod_ret", "", BTF_KIND_FUNC, "function" },
+	{ "fsession", "", BTF_KIND_FUNC, "function" },
+	{ "tp_btf", "btf_trace_", BTF_KIND_TYPEDEF, "tracepoint" },
+	{ "lsm", "bpf_lsm_", BTF_KIND_FUNC, "LSM hook" },
+	{ "lsm_cgroup", "bpf_lsm_", BTF_KIND_FUNC, "LSM hook" },
+	{ "iter", "bpf_iter_", BTF_KIND_FUNC, "iterator" },
+};
+
+static const struct btf_hook *find_hook(const char *section)
+{
+	for (size_t i = 0; i < sizeof(HOOKS) / sizeof(HOOKS[0]); i++)
+		if (section_under(section, HOOKS[i].section))
+			return &HOOKS[i];
+	return NULL;
+}
+
+static bool is_absent(const struct btf_hook *hook, const char *target)
+{
+	const char *module_end = strchr(target, ':'); /* "module:function" */
+	char name[256];
+
+	snprintf(name, sizeof(name), "%s%s", hook->btf_prefix, module_end ? module_end + 1 : target);
+	return !kernel_has(name, hook->kind);
+}
+
+static void find_near(const struct btf_hook *hook, struct near_names *near)
+{
+	const struct btf *vmlinux = kernel_btf();
+	size_t prefix = strlen(hook->btf_prefix);
+
+	for (__u32 id = 1; id < btf__type_cnt(vmlinux); id++) {
+		const struct btf_type *type = btf__type_by_id(vmlinux, id);
+		const char *name = btf__name_by_offset(vmlinux, type->name_off);
+
+		if (btf_kind(type) == hook->kind && !strncmp(name, hook->btf_prefix, prefix))
+			near_names_consider(near, name + prefix);
+	}
+}
+
+static void skip_absent(const struct btf_hook *hook, struct program *program, const char *target)
+{
+	struct near_names near = { .wanted = target };
+	char nearby[sizeof(near.best) + 40];
+
+	find_near(hook, &near);
+	program->absent = true;
+	snprintf(program->target, sizeof(program->target), "%s", target);
+	program_set(program, PROGRAM_SKIPPED, "this kernel's BTF has no %s %s%s", hook->what, target,
+		    near_names_text(&near, nearby, sizeof(nearby)));
+}
+
+static bool skip_if_absent(struct program *program)
+{
+	const struct btf_hook *hook = find_hook(program->section);
+	const char *target = strchr(program->section, '/');
+
+	if (!hook)
+		return false;
+	if (!target)
+		program_set(program, PROGRAM_SKIPPED, "its section \"%s\" does not say what to attach to",
+			    program->section);
+	else if (is_absent(hook, target + 1))
+		skip_absent(hook, program, target + 1);
+	return program->state == PROGRAM_SKIPPED;
+}
+
+size_t skip_absent_targets(struct run *run)
+{
+	size_t skipped = 0;
+
+	for (size_t i = 0; kernel_btf() && i < run->program_count; i++)
+		if (run->programs[i].state == PROGRAM_PENDING && !run->programs[i].extends)
+			skipped += skip_if_absent(&run->programs[i]);
+	return skipped;
+}

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from provisioner.cli.options import DEFAULT, InstanceOption, Json, Verbose, errors_as_json, paths, print_json
+from provisioner.cli.options import DEFAULT, Arch, InstanceOption, Json, Verbose, errors_as_json, paths, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -71,6 +71,7 @@ def examples(as_json: Json = False, verbose: Verbose = False) -> None:
 
 def doctor(
     instance: InstanceOption = DEFAULT,
+    arch: Arch = None,
     fix: Annotated[bool, typer.Option("--fix", help="Install what the host lacks.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before installing.")] = False,
     as_json: Json = False,
@@ -85,7 +86,7 @@ def doctor(
     from provisioner.workflows import doctor as workflow
 
     with errors_as_json(as_json):
-        settings = load_settings(paths(), Path.cwd(), os.environ, {})
+        settings = load_settings(paths(), Path.cwd(), os.environ, {"arch": arch})
         if fix:
             workflow.fix(paths(), settings, make_reporter(verbose), ask=None if yes else typer.confirm)
         checks = workflow.examine(instance, paths(), settings)

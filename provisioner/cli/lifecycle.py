@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from provisioner.cli.options import DEFAULT, Json, Name, Verbose, errors_as_json, paths, print_json
+from provisioner.cli.options import DEFAULT, Arch, Json, Name, Verbose, errors_as_json, paths, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -33,6 +33,7 @@ def up(
         typer.Option(help="See `ebpf-dev images`.", autocompletion=_complete_image, show_default=False),
     ] = None,
     backend: Annotated[str | None, typer.Option(help="What runs the machine: qemu.", show_default=False)] = None,
+    arch: Arch = None,
     accelerator: Annotated[str | None, typer.Option(help="auto, kvm, hvf or tcg.", show_default=False)] = None,
     cpus: Annotated[int | None, typer.Option(help="Virtual processors.", show_default=False)] = None,
     memory: Annotated[str | None, typer.Option(help="For example 4G.", show_default=False)] = None,
@@ -59,8 +60,8 @@ def up(
     from provisioner.workflows.up import bring_up
 
     flags: dict[str, Any] = {
-        "image": image, "backend": backend, "accelerator": accelerator, "cpus": cpus, "memory": memory,
-        "disk": disk, "packages": package, "mirror": mirror, "proxy": proxy, "ca": ca,
+        "image": image, "backend": backend, "arch": arch, "accelerator": accelerator, "cpus": cpus,
+        "memory": memory, "disk": disk, "packages": package, "mirror": mirror, "proxy": proxy, "ca": ca,
     }  # fmt: skip
     settings = load_settings(paths(), Path.cwd(), os.environ, flags)
     if dry_run:

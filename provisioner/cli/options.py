@@ -22,10 +22,24 @@ def _complete_instance(incomplete: str) -> list[str]:
     return [name for name in Store(paths()).names() if name.startswith(incomplete)]
 
 
+def _complete_arch(incomplete: str) -> list[str]:
+    from provisioner.core.host import ARCHES
+
+    return [name for name in ARCHES if name.startswith(incomplete)]
+
+
 Name = Annotated[str, typer.Argument(help="The instance's name.", autocompletion=_complete_instance)]
 InstanceOption = Annotated[
     str,
     typer.Option("-i", "--instance", help="The instance's name.", autocompletion=_complete_instance),
+]
+Arch = Annotated[
+    str | None,
+    typer.Option(
+        help="The guest's: x86_64 or aarch64; the host's unless given.",
+        autocompletion=_complete_arch,
+        show_default=False,
+    ),
 ]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more about what is done.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]

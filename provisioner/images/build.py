@@ -19,10 +19,10 @@ from provisioner.guest.recipe import HOME, make_tar, runner_path
 from provisioner.images.base import Draft
 from provisioner.images.catalogue import BuildRecipe, Packages
 from provisioner.images.disk import check_space
+from provisioner.images.foreign import DEB_ARCHES
 from provisioner.images.hostapt import HostApt, apt_option_words
 from provisioner.images.overlay import make_overlay
 from provisioner.images.tree import (
-    DEB_ARCHES,
     NEEDED_FOR,
     Tree,
     build_failed,

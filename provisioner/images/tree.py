@@ -20,11 +20,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from provisioner.core.errors import HostError
-from provisioner.core.process import find_tool, require_tool, run_tool
+from provisioner.core.process import find_tool, require_tool
 from provisioner.core.reporter import Step
+from provisioner.images.foreign import check_programs_run
 
 NEEDED_FOR = "to build an image from packages"
-DEB_ARCHES = {"x86_64": "amd64", "aarch64": "arm64"}
 _SCRATCH_PREFIX = "ebpf-dev-build-"
 _UNREACHABLE = re.compile(
     r"Could not (resolve|connect)|Failed to fetch|Temporary failure|Unable to connect|"
@@ -38,14 +38,7 @@ def check_tools(arch: str) -> None:
         require_tool(tool, NEEDED_FOR)
     if os.geteuid() != 0:
         _check_subordinate_ids()
-    host = run_tool(["dpkg", "--print-architecture"], needed_for=NEEDED_FOR).stdout.strip()
-    emulator = {"x86_64": "qemu-x86_64", "aarch64": "qemu-aarch64"}[arch]
-    if host != DEB_ARCHES[arch] and not Path("/proc/sys/fs/binfmt_misc", emulator).exists():
-        raise HostError(
-            f"This host cannot run {arch} programs, which building an image for it takes",
-            code="foreign-arch",
-            hint="Install qemu-user-static and binfmt-support.",
-        )
+    check_programs_run(arch)
 
 
 class Tree:

@@ -13,6 +13,7 @@ from provisioner.backends.qemu.tools import minimum_version, show_version
 from provisioner.core.config import Settings, format_size
 from provisioner.core.host import HostFacts
 from provisioner.images.build import SPACE_NEEDED
+from provisioner.images.foreign import TESTER
 from provisioner.workflows.checks import Check
 from provisioner.workflows.host_findings import Findings, Place, emulator_name
 
@@ -28,6 +29,8 @@ _APT_PACKAGES = {
 _BREW_PACKAGES = {
     "qemu-system-x86_64": "qemu", "qemu-system-aarch64": "qemu", "qemu-img": "qemu", "firmware": "qemu",
 }  # fmt: skip
+#: The last tells the kernel about QEMU where systemd does not.
+_FOREIGN_PACKAGES = (TESTER, "qemu-user-static", "binfmt-support")
 PACKAGES: Mapping[str, Mapping[str, str]] = {"apt": _APT_PACKAGES, "brew": _BREW_PACKAGES}
 
 
@@ -41,7 +44,7 @@ def judge_host(found: Findings, settings: Settings) -> list[Check]:
         _accelerator(found, settings),
         _resume(found, settings),
         _tool(found, "ssh", "opens shells and copies files"),
-        *_package_builder(found),
+        *_package_builder(found, settings),
         _memory(found.facts, settings),
         *(_space(path, free) for path, free in found.space.items()),
         _places(found.places),
@@ -151,17 +154,34 @@ def _insisted(verdicts: tuple[Verdict, ...], wanted: str) -> Check:
     return Check("accelerator", False, f"{wanted} was asked for and cannot be used: {reason}", cure=cure)
 
 
-def _package_builder(found: Findings) -> Iterator[Check]:
+def _package_builder(found: Findings, settings: Settings) -> Iterator[Check]:
     """What building an image from packages takes; one can do without where cloud images can be fetched."""
     if found.facts.package_manager != "apt":
         return
     yield _tool(found, "mmdebstrap", "builds images where no cloud image can be fetched")
     yield _tool(found, "mke2fs", "makes the file systems of images")
     yield _sources(found)
+    if settings.arch != found.facts.arch:
+        yield _foreign_programs(found, settings)
     if not found.facts.is_root:
         yield _tool(found, "newuidmap", "lets an ordinary user build images")
         yield _subordinate_ids(found)
         yield _namespaces(found)
+
+
+def _foreign_programs(found: Findings, settings: Settings) -> Check:
+    name = f"{settings.arch} programs"
+    if not found.foreign_fault:
+        return Check(name, True, "run here")
+    return Check(
+        name,
+        False,
+        found.foreign_fault,
+        cure=f"`ebpf-dev doctor --arch {settings.arch} --fix` installs qemu-user-static. "
+        "In a container it has to be registered on the host.",
+        needed=False,
+        packages=_FOREIGN_PACKAGES,
+    )
 
 
 def _sources(found: Findings) -> Check:

@@ -17,6 +17,7 @@ from provisioner.core.errors import HostError
 from provisioner.core.host import HostFacts
 from provisioner.core.paths import Paths
 from provisioner.core.process import find_tool
+from provisioner.images.foreign import check_programs_run
 from provisioner.images.hostapt import read_host_apt
 
 _TOOLS = ("qemu-img", "mmdebstrap", "mke2fs", "newuidmap", "ssh", "brew")
@@ -45,6 +46,7 @@ class Findings:
     qemu: Version | None = None
     qemu_fault: str = ""
     firmware_fault: str = ""
+    foreign_fault: str = ""
     verdicts: tuple[Verdict, ...] | None = None
     capabilities: frozenset[str] = frozenset()
     space: Mapping[Path, int] = field(default_factory=dict)
@@ -67,6 +69,7 @@ def look_at_host(paths: Paths, settings: Settings, facts: HostFacts) -> Findings
         qemu=version,
         qemu_fault=qemu_fault,
         firmware_fault=_look_at_firmware(settings),
+        foreign_fault=_look_at_foreign_programs(settings),
         verdicts=_probe(paths, settings) if version else None,
         capabilities=migration_capabilities(settings.arch) if version else frozenset(),
         space={path: _free(path) for path in (paths.data, *scratch)},
@@ -98,6 +101,14 @@ def _look_at_firmware(settings: Settings) -> str:
             find_firmware(ARCHITECTURES[settings.arch])
     except HostError as exc:
         return exc.brief
+    return ""
+
+
+def _look_at_foreign_programs(settings: Settings) -> str:
+    try:
+        check_programs_run(settings.arch)
+    except HostError as exc:
+        return f"{exc.brief}: {exc.details}"
     return ""
 
 

@@ -89,6 +89,16 @@ def test_root_needs_no_subordinate_ids() -> None:
     assert not {"newuidmap", "subordinate ids", "user namespaces"} & names.keys()
 
 
+def test_images_of_another_architecture_take_what_runs_its_programs() -> None:
+    arm = replace(SETTINGS, arch="aarch64")
+    assert "aarch64 programs" not in judged()
+    assert judged(arm)["aarch64 programs"].ok
+    check = judged(arm, foreign_fault="arch-test is not installed")["aarch64 programs"]
+    assert (check.ok, check.needed) == (False, False)
+    _, install = plan_fix([check], DEBIAN)
+    assert install.argv[-3:] == ("arch-test", "binfmt-support", "qemu-user-static")
+
+
 def test_a_mac_gets_qemu_from_homebrew_as_itself() -> None:
     settings = replace(SETTINGS, arch="aarch64")
     found = Findings(facts=MAC, tools={"brew": Path("/opt/homebrew/bin/brew"), "ssh": Path("/usr/bin/ssh")})

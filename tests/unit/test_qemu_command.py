@@ -75,6 +75,12 @@ def test_another_architecture_is_another_row() -> None:
     assert (ARCHITECTURES["aarch64"].console, ARCHITECTURES["x86_64"].console) == ("ttyAMA0", "ttyS0")
 
 
+def test_a_kernel_is_told_of_the_console_of_its_architecture() -> None:
+    argv = qemu_command(replace(MACHINE, arch="aarch64"), "tcg")
+    assert "console=ttyAMA0" in argv[argv.index("-append") + 1].split()
+    assert not any("pflash" in word for word in argv)
+
+
 def test_memory_from_a_file_is_private_unless_it_is_being_made() -> None:
     file = Path("/a, b/memory")
     resumed = qemu_command(MACHINE, "tcg", memory=Memory(MACHINE.memory, file), incoming=True)

@@ -1,15 +1,46 @@
-"""What kind of machine the tool runs on; the only module that looks at ``sys.platform``."""
+"""What kind of machine the tool runs on: recorded once, as a value; everything else is a function of that value.
+
+The only module that asks which system this is. A decision that depends on it takes ``HostFacts``, so that a Mac's
+can be tested on Linux.
+"""
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
+import shutil
+import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 _ARCHES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 ARCHES = ("x86_64", "aarch64")
+
+#: What is asked of sysctl(8) on macOS: whether HVF can be used; whether this Mac is a virtual machine; whether
+#: the processor has SME, as the M4 was the first to have.
+_HV_SUPPORT, _IN_MACHINE, _SME = "kern.hv_support", "kern.hv_vmm_present", "hw.optional.arm.FEAT_SME"
+#: Where Homebrew's installer puts it, which newcomers may not have on their PATH yet.
+BREW_PREFIXES = {"aarch64": Path("/opt/homebrew"), "x86_64": Path("/usr/local")}
+
+
+@dataclass(frozen=True)
+class MacFacts:
+    """What is known of a Mac besides.
+
+    ``version`` is that of macOS, such as (15, 2). ``translated``: this Python is an Intel program that Rosetta
+    translates; ``hv_support`` and ``in_machine``: it can run virtual machines, it is one; ``sme``: its processor
+    has SME. ``brew`` is Homebrew's prefix, None without it.
+    """
+
+    version: tuple[int, int]
+    translated: bool = False
+    hv_support: bool = True
+    in_machine: bool = False
+    sme: bool = False
+    brew: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -17,11 +48,14 @@ class HostFacts:
     """The host as recorded once; memory in bytes (0 when unknown).
 
     ``system`` is "linux", "macos" or whatever Python calls the rest. ``distro`` and ``distro_like`` are the
-    ``ID`` and ``ID_LIKE`` of os-release(5), empty elsewhere. ``arch`` is "x86_64", "aarch64" or the raw name.
+    ``ID`` and ``ID_LIKE`` of os-release(5), empty elsewhere. ``arch`` is the machine's, also where this Python
+    is a program for another: "x86_64", "aarch64" or the raw name. ``kernel`` is its release. ``mac`` is None
+    on any other system.
     """
 
     system: str
     arch: str
+    kernel: str = ""
     distro: str = ""
     distro_like: tuple[str, ...] = ()
     title: str = ""
@@ -30,10 +64,20 @@ class HostFacts:
     cpus: int = 1
     memory: int = 0
     memory_available: int = 0
+    mac: MacFacts | None = None
 
     @property
     def is_root(self) -> bool:
         return self.uid == 0
+
+    @property
+    def is_apple_silicon(self) -> bool:
+        return (self.system, self.arch) == ("macos", "aarch64")
+
+    @property
+    def is_wsl(self) -> bool:
+        """Whether this is Linux inside Windows (WSL 2), whose kernels say so in their release."""
+        return self.system == "linux" and "microsoft" in self.kernel.lower()
 
     @property
     def package_manager(self) -> str:
@@ -44,14 +88,21 @@ class HostFacts:
         return "apt" if self.system == "linux" and family & {"debian", "ubuntu"} else ""
 
 
-def find_host_facts() -> HostFacts:
-    """Look at the host: kernel, distribution, user, processors, memory. Starts no process."""
+@functools.cache
+def this_host() -> HostFacts:
+    """The host we run on, looked at once: kernel, distribution, user, processors, memory.
+
+    Starts no process, but sysctl(8) on macOS.
+    """
     release = parse_os_release(_os_release_text())
-    system = host_system()
+    system = {"darwin": "macos"}.get(sys.platform, sys.platform)
+    machine, build = platform.machine(), platform.version()
+    arch = machine_arch(machine, build)
     total, available = _memory()
     return HostFacts(
         system=system,
-        arch=host_arch(),
+        arch=arch,
+        kernel=platform.release(),
         distro=release.get("ID", ""),
         distro_like=tuple(release.get("ID_LIKE", "").split()),
         title=release.get("PRETTY_NAME") or f"{platform.system()} {platform.release()}",
@@ -60,18 +111,64 @@ def find_host_facts() -> HostFacts:
         cpus=cpu_count(),
         memory=total,
         memory_available=available,
+        mac=_look_at_mac(arch, translated=normal_arch(machine) != arch) if system == "macos" else None,
     )
 
 
-def host_system() -> str:
-    """ "linux", "macos", or Python's own name for anything else."""
-    return {"darwin": "macos"}.get(sys.platform, sys.platform)
-
-
 def host_arch() -> str:
-    """The processor architecture in the words the rest of the tool uses."""
-    machine = platform.machine()
+    """The processor architecture of this host in the words the rest of the tool uses."""
+    return this_host().arch
+
+
+def machine_arch(machine: str, build: str) -> str:
+    """The architecture of the machine, from what uname(1) says with -m and -v; the raw name when unknown.
+
+    On Apple Silicon an Intel program is told "x86_64", while the kernel's own build goes on naming ARM64.
+    """
+    if "RELEASE_ARM64" in build:
+        return "aarch64"
     return normal_arch(machine) or machine
+
+
+def mac_facts(version: str, sysctl: Mapping[str, str], *, translated: bool, brew: Path | None) -> MacFacts:
+    """The facts of a Mac from macOS's ``version`` and what sysctl(8) says; what it does not know it leaves out."""
+    major, _, rest = version.partition(".")
+    minor = rest.partition(".")[0]
+    return MacFacts(
+        version=(int(major) if major.isdecimal() else 0, int(minor) if minor.isdecimal() else 0),
+        translated=translated,
+        hv_support=sysctl.get(_HV_SUPPORT) == "1",
+        in_machine=sysctl.get(_IN_MACHINE) == "1",
+        sme=sysctl.get(_SME) == "1",
+        brew=brew,
+    )
+
+
+def parse_sysctl(text: str) -> dict[str, str]:
+    """The "NAME: VALUE" lines that sysctl(8) prints."""
+    pairs = (line.partition(": ") for line in text.splitlines())
+    return {name: value.strip() for name, colon, value in pairs if colon}
+
+
+def _look_at_mac(arch: str, *, translated: bool) -> MacFacts:
+    try:
+        # It names what it does not know on stderr, and goes on; which processors know SME differs.
+        done = subprocess.run(
+            ["/usr/sbin/sysctl", _HV_SUPPORT, _IN_MACHINE, _SME],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10, check=False,
+        )  # fmt: skip
+        sysctl = parse_sysctl(done.stdout)
+    except (OSError, subprocess.TimeoutExpired):
+        sysctl = {}
+    return mac_facts(platform.mac_ver()[0], sysctl, translated=translated, brew=_find_brew(arch))
+
+
+def _find_brew(arch: str) -> Path | None:
+    found = shutil.which("brew")
+    usual = BREW_PREFIXES.get(arch, Path("/usr/local"))
+    if found:
+        return Path(found).parent.parent
+    return usual if (usual / "bin/brew").is_file() else None
 
 
 def normal_arch(name: str) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner.core.errors import HostError
+from provisioner.core.host import this_host
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,10 @@ class CommandResult:
 
 
 def find_tool(name: str) -> Path | None:
-    """The path of a host program, also from the sbin directories an ordinary user's PATH lacks."""
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    """The path of a host program, also from where an ordinary user's PATH may not lead: sbin and Homebrew's."""
+    mac = this_host().mac
+    beside = f"{mac.brew}/bin" if mac and mac.brew else "/usr/sbin:/sbin"
+    found = shutil.which(name) or shutil.which(name, path=beside)
     return Path(found) if found else None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from provisioner.backends.base import State
 from provisioner.core.config import Settings
 from provisioner.core.errors import EbpfDevError, HostError
-from provisioner.core.host import HostFacts, find_host_facts
+from provisioner.core.host import HostFacts, this_host
 from provisioner.core.paths import Paths
 from provisioner.core.reporter import Reporter
 from provisioner.core.store import Store
@@ -29,7 +29,7 @@ def examine(instance: str, paths: Paths, settings: Settings) -> list[Check]:
 
 def host_checks(paths: Paths, settings: Settings, facts: HostFacts | None = None) -> list[Check]:
     """The checks of the host; ``facts`` None looks at this one. Changes nothing."""
-    return judge_host(look_at_host(paths, settings, facts or find_host_facts()), settings)
+    return judge_host(look_at_host(paths, settings, facts or this_host()), settings)
 
 
 def fix(
@@ -44,7 +44,7 @@ def fix(
 
     Raises HostError: "fix-impossible" when no command of ours can help, and those of ``carry_out``.
     """
-    facts = facts or find_host_facts()
+    facts = facts or this_host()
     checks = host_checks(paths, settings, facts)
     actions = plan_fix(checks, facts)
     if not actions:

@@ -90,7 +90,7 @@ def _qemu(found: Findings, settings: Settings) -> Check:
         return _tool(found, emulator, "runs the virtual machine")
     if found.qemu is None:
         return Check(emulator, False, "it does not run", found.qemu_fault, cure="Install QEMU anew.")
-    version, floor = show_version(found.qemu), minimum_version(found.facts.system, found.facts.arch)
+    version, floor = show_version(found.qemu), minimum_version(found.facts)
     if found.qemu < floor:
         summary = f"version {version} is too old; {show_version(floor)} or later is needed"
         return Check(emulator, False, summary, cure="Upgrade QEMU, or the distribution it comes from.")

@@ -12,7 +12,7 @@ import pytest
 from provisioner.backends.qemu.accelerator import Verdict
 from provisioner.core.config import GIB, Settings
 from provisioner.core.errors import GuestError, HostError
-from provisioner.core.host import HostFacts, find_host_facts
+from provisioner.core.host import HostFacts, this_host
 from provisioner.core.paths import Paths, find_paths
 from provisioner.core.process import CommandResult
 from provisioner.core.reporter import SilentReporter
@@ -191,13 +191,13 @@ def paths(tmp_path: Path) -> Paths:
 
 
 def test_looking_changes_nothing(paths: Paths, tmp_path: Path) -> None:
-    checks = host_checks(paths, Settings(), find_host_facts())
+    checks = host_checks(paths, Settings(), this_host())
     assert {"qemu-img", "accelerator", "memory", "disk space", "directories"} <= by_name(checks).keys()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_directories_that_cannot_be_used_are_named(paths: Paths, tmp_path: Path) -> None:
-    facts = find_host_facts()
+    facts = this_host()
     paths.data.mkdir(parents=True, mode=0o755)
     paths.data.chmod(0o755)
     paths.cache.write_text("a file in the way")

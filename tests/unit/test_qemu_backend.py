@@ -19,6 +19,7 @@ from provisioner.backends.qemu.layout import QemuFiles
 from provisioner.backends.qemu.process import QemuProcess
 from provisioner.backends.qemu.record import recorded_argv
 from provisioner.core.errors import EbpfDevError, GuestError, HostError, InstanceError
+from provisioner.core.host import HostFacts
 from provisioner.core.reporter import SilentReporter, Step
 from tests.unit import fake_qemu
 from tests.unit.qemu_machines import make_machine, socket_dir
@@ -70,7 +71,7 @@ class Lab:
 
 
 def kvm_looks_fine(arch: str, built_in: frozenset[str]) -> AcceleratorFacts:
-    return AcceleratorFacts("linux", "x86_64", arch, built_in)
+    return AcceleratorFacts(HostFacts("linux", "x86_64"), arch, built_in)
 
 
 @pytest.fixture

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from provisioner.backends.base import DirectBoot, FirmwareBoot, Machine
 from provisioner.backends.qemu.arch import ARCHITECTURES
-from provisioner.backends.qemu.command import processor, qemu_command
+from provisioner.backends.qemu.command import qemu_command
 from provisioner.backends.qemu.devices import Memory
 from provisioner.backends.qemu.layout import SOCKET_PATH_MAX, QemuFiles
 
@@ -92,19 +90,6 @@ def test_memory_from_a_file_is_private_unless_it_is_being_made() -> None:
 
 def test_a_port_may_be_given() -> None:
     assert "user,id=net0,hostfwd=tcp:127.0.0.1:2222-:22" in qemu_command(MACHINE, "tcg", ssh_port=2222)
-
-
-@pytest.mark.parametrize(
-    ("arch", "accelerator", "cpu"),
-    [
-        ("x86_64", "kvm", "host"),
-        ("x86_64", "hvf", "host,-pdpe1gb,-avx512vl"),
-        ("aarch64", "hvf", "host"),
-        ("aarch64", "tcg", "cortex-a72"),
-    ],
-)
-def test_processors(arch: str, accelerator: str, cpu: str) -> None:
-    assert processor(arch, accelerator).cpu == cpu
 
 
 def test_the_identity_is_that_of_the_directory() -> None:

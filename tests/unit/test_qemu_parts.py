@@ -12,55 +12,14 @@ import pytest
 
 from provisioner.backends.base import Endpoint
 from provisioner.backends.qemu import tools
-from provisioner.backends.qemu.accelerator import AcceleratorFacts, choose, judge, judge_hvf
 from provisioner.backends.qemu.banner import BannerWatch
 from provisioner.backends.qemu.console import ConsoleWatch, last_lines, plain_text
-from provisioner.backends.qemu.kvm import Problem, find_kvm_problem
+from provisioner.backends.qemu.kvm import find_kvm_problem
 from provisioner.backends.qemu.qmp import Qmp, QmpError, is_ssh_taken, parse_ssh_port
 from provisioner.backends.qemu.refusals import Circumstances, Refusals
-from provisioner.core.errors import HostError
 from tests.unit.qemu_machines import socket_dir
 
-LINUX = AcceleratorFacts("linux", "x86_64", "x86_64", frozenset({"kvm", "tcg"}))
-MAC = AcceleratorFacts("macos", "aarch64", "aarch64", frozenset({"hvf", "tcg"}))
-
-
-# Which accelerator ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("facts", "chosen", "why_not"),
-    [
-        (LINUX, "kvm", ""),
-        (replace(LINUX, problem=Problem("you may not open it")), "tcg", "may not open"),
-        (replace(LINUX, refused="emulation failure"), "tcg", "could not boot Linux here: emulation failure"),
-        (replace(LINUX, built_in=frozenset({"tcg"})), "tcg", "built without"),
-        (replace(LINUX, arch="aarch64"), "tcg", "aarch64 guest on a x86_64 host"),
-        (MAC, "hvf", ""),
-        (replace(MAC, problem=judge_hvf("0", "1")), "tcg", "virtual machine"),
-        (replace(LINUX, system="freebsd"), "tcg", "emulation"),
-    ],
-)
-def test_the_best_usable_accelerator_is_chosen(facts: AcceleratorFacts, chosen: str, why_not: str) -> None:
-    verdicts = judge(facts)
-    assert choose(verdicts, "auto").accelerator == chosen
-    assert why_not in verdicts[0].reason
-
-
-def test_a_wanted_accelerator_is_taken_or_refused_with_its_cure() -> None:
-    assert choose(judge(LINUX), "tcg").accelerator == "tcg"
-    with pytest.raises(HostError) as caught:
-        choose(judge(replace(LINUX, problem=Problem("you may not open it", "Join the group."))), "kvm")
-    assert caught.value.details == "you may not open it"
-    assert caught.value.hint == "Join the group."
-    with pytest.raises(HostError) as caught:
-        choose(judge(LINUX), "hvf")
-    assert caught.value.details == "this system has: kvm, tcg"
-
-
-@pytest.mark.parametrize(("support", "inside", "usable"), [("1", "0", True), ("1", "1", True), ("", "", False)])
-def test_hvf_is_judged_by_sysctl(support: str, inside: str, usable: bool) -> None:
-    assert (judge_hvf(support, inside) is None) == usable
+# What the host has -----------------------------------------------------------------------------------
 
 
 def test_kvm_devices_that_are_none(tmp_path: Path) -> None:
@@ -99,11 +58,6 @@ def test_refusals_hold_for_their_circumstances_only(tmp_path: Path) -> None:
 )
 def test_versions(text: str, version: tuple[int, int, int] | None) -> None:
     assert tools.parse_version(text) == version
-
-
-def test_the_oldest_version_depends_on_the_host() -> None:
-    assert tools.minimum_version("linux", "aarch64") == (6, 2, 0)
-    assert tools.minimum_version("macos", "aarch64") == (8, 2, 1)
 
 
 # What QEMU 7.2 answers, with a connection of ours under way.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import functools
+from dataclasses import dataclass, field, replace
 
-from provisioner.backends.qemu.kvm import Problem, find_kvm_problem
+from provisioner.backends.qemu import tools
+from provisioner.backends.qemu.command import processor
+from provisioner.backends.qemu.hvf import explain_hvf, judge_hvf, missing_hvf
+from provisioner.backends.qemu.kvm import FIRMWARE_CURES, Problem, find_kvm_problem
 from provisioner.core.errors import HostError
-from provisioner.core.host import host_arch, host_system
-from provisioner.core.process import run_tool
+from provisioner.core.host import HostFacts, this_host
 
 #: The hardware accelerator of each system that has one.
 HARDWARE = {"linux": "kvm", "macos": "hvf"}
@@ -21,8 +24,7 @@ class AcceleratorFacts:
     here before; ``built_in`` are the accelerators the QEMU binary knows.
     """
 
-    system: str
-    host_arch: str
+    host: HostFacts
     arch: str
     built_in: frozenset[str]
     problem: Problem | None = None
@@ -40,47 +42,66 @@ class Verdict:
 
 
 def gather_facts(arch: str, built_in: frozenset[str]) -> AcceleratorFacts:
-    """Look at this host; runs a tiny KVM machine on Linux and two ``sysctl`` on macOS."""
-    system, host = host_system(), host_arch()
-    problem = None
-    if arch == host and system == "linux":
+    """Look at this host: a tiny KVM machine is run on Linux, and a machine made with HVF on macOS."""
+    host, problem = this_host(), None
+    if arch == host.arch and host.system == "linux":
         problem = find_kvm_problem(arch)
-    elif arch == host and system == "macos":
-        problem = judge_hvf(_sysctl("kern.hv_support"), _sysctl("kern.hv_vmm_present"))
-    return AcceleratorFacts(system, host, arch, built_in, problem)
+    elif arch == host.arch and host.mac and "hvf" in built_in:
+        problem = judge_hvf(host.mac) or _try_hvf(arch)
+    return AcceleratorFacts(host, arch, built_in, problem)
 
 
-def judge_hvf(support: str, inside_machine: str) -> Problem | None:
-    """What keeps HVF from working, from the values of two sysctls ("" when they do not exist).
+@functools.cache
+def _try_hvf(arch: str) -> Problem | None:
+    """What QEMU has to say against a machine with HVF, which macOS may still refuse it; a tenth of a second."""
+    made = processor(arch, "hvf", tools.traits(arch))
+    try:
+        done = tools.try_start(arch, made.board, made.accel, made.cpu)
+    except HostError as exc:
+        return Problem(exc.brief)
+    return None if done.ok else judge_try(done.status, done.stderr)
 
-    HVF must be judged beforehand: a QEMU told to try HVF and then TCG aborts on a Mac without it.
-    """
-    if support == "1":
-        return None
-    if inside_machine == "1":
-        return Problem("this Mac is a virtual machine without nested virtualisation")
-    return Problem("this Mac has no hypervisor support (kern.hv_support is not 1)")
+
+def judge_try(status: int, words: str) -> Problem:
+    """The problem of a machine that could not be made; ``status`` as of subprocess."""
+    known = explain_hvf(words, status)
+    return known or Problem(words.strip().partition("\n")[0] or f"QEMU ended with status {status}")
 
 
 def judge(facts: AcceleratorFacts) -> tuple[Verdict, ...]:
     """A verdict on every accelerator of this system, the best first; the last is TCG, which always works."""
-    hardware = HARDWARE.get(facts.system)
+    hardware = HARDWARE.get(facts.host.system)
     emulation = Verdict("tcg", True, "emulation works everywhere, at a fraction of the speed")
     return (_judge_hardware(hardware, facts), emulation) if hardware else (emulation,)
 
 
 def _judge_hardware(name: str, facts: AcceleratorFacts) -> Verdict:
-    if facts.arch != facts.host_arch:
-        reason = f"it cannot run a {facts.arch} guest on a {facts.host_arch} host"
-        return Verdict(name, False, reason)
+    if facts.arch != facts.host.arch:
+        return Verdict(name, False, f"it cannot run a {facts.arch} guest on a {facts.host.arch} host")
     if name not in facts.built_in:
-        return Verdict(name, False, "this QEMU was built without it", "Install the distribution's own QEMU.")
-    if facts.problem is not None:
-        return Verdict(name, False, facts.problem.reason, facts.problem.cure)
+        problem: Problem | None = missing_hvf(facts.host) if name == "hvf" else _MISSING_KVM
+    else:
+        problem = _kvm_in_wsl(facts) if name == "kvm" else facts.problem
+    if problem is not None:
+        return Verdict(name, False, problem.reason, problem.cure)
     if facts.refused is not None:
         cure = f"It is tried again after an upgrade of QEMU or the host's kernel, or with accelerator {name!r}."
         return Verdict(name, False, f"it could not boot Linux here: {facts.refused}", cure)
-    return Verdict(name, True, "it ran a test program")
+    return Verdict(name, True, "it ran a test program" if name == "kvm" else "QEMU could make a machine with it")
+
+
+_MISSING_KVM = Problem("this QEMU was built without it", "Install the distribution's own QEMU.")
+_WSL_CURE = (
+    "Windows 11 gives WSL 2 a /dev/kvm: `nestedVirtualization=true` below [wsl2] in %UserProfile%\\.wslconfig, "
+    "then `wsl --shutdown`."
+)
+
+
+def _kvm_in_wsl(facts: AcceleratorFacts) -> Problem | None:
+    """The problem with KVM; inside Windows the firmware setup is not the place to look."""
+    if facts.host.is_wsl and facts.problem and facts.problem.cure in FIRMWARE_CURES:
+        return replace(facts.problem, cure=_WSL_CURE)
+    return facts.problem
 
 
 def choose(verdicts: tuple[Verdict, ...], wanted: str) -> Verdict:
@@ -101,7 +122,3 @@ def choose(verdicts: tuple[Verdict, ...], wanted: str) -> Verdict:
         details=found.reason if found else f"this system has: {known}",
         hint=(found.cure if found else "") or "Leave the accelerator at 'auto' to use the best one there is.",
     )
-
-
-def _sysctl(name: str) -> str:
-    return run_tool(["sysctl", "-n", name], needed_for="to look for HVF", check=False).stdout.strip()

@@ -9,6 +9,14 @@ from provisioner.core.errors import HostError
 
 
 @dataclass(frozen=True)
+class Traits:
+    """What of a host and its QEMU decides how a machine is made: SME in the processor, QEMU's version."""
+
+    sme: bool = False
+    qemu: tuple[int, int, int] = (0, 0, 0)
+
+
+@dataclass(frozen=True)
 class Architecture:
     """One row: the emulator, the board, the guest's serial console and the processors to emulate.
 
@@ -24,11 +32,23 @@ class Architecture:
     tcg_threads: str
     firmware: tuple[str, ...] = ()
 
-    def hardware_cpu(self, accelerator: str) -> str:
+    def hardware_cpu(self, accelerator: str, traits: Traits) -> str:
         """The ``-cpu`` value for KVM or HVF."""
-        # QEMU on Intel Macs advertises two features that Apple's hypervisor then refuses
-        # (lima-vm/lima issue 1485).
-        return "host,-pdpe1gb,-avx512vl" if (self.name, accelerator) == ("x86_64", "hvf") else "host"
+        if accelerator != "hvf":
+            return "host"
+        if self.name == "x86_64":
+            # QEMU on Intel Macs advertises two features that Apple's hypervisor then refuses
+            # (lima-vm/lima issue 1485).
+            return "host,-pdpe1gb,-avx512vl"
+        # With "host" an M4 does not start under some of macOS 15's and QEMU's versions (QEMU issues 2665, 2721).
+        return "max" if traits.sme else "host"
+
+    def board_for(self, accelerator: str, traits: Traits) -> str:
+        """The ``-machine`` value, without a version: memory saved by another QEMU is never used anyway."""
+        if (self.name, accelerator) == ("aarch64", "hvf") and traits.qemu >= (11, 1, 0):
+            # virt-11.1 has Apple's interrupt controller instead of QEMU's, and firmware of its time stalls on it.
+            return self.board.replace("virt", "virt-11.0")
+        return self.board
 
 
 ARCHITECTURES = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import platform
 import subprocess
 import time
 from collections.abc import Callable
@@ -43,6 +42,7 @@ from provisioner.backends.qemu.shape import machine_shape
 from provisioner.backends.qemu.suspend import let_go_on, read_state, write_state
 from provisioner.core.errors import EbpfDevError, GuestError, HostError, InstanceError
 from provisioner.core.files import copy_sparse
+from provisioner.core.host import this_host
 from provisioner.core.paths import ensure_dir
 from provisioner.core.process import require_tool
 from provisioner.core.reporter import Reporter
@@ -299,11 +299,11 @@ class QemuBackend:
                 f"{name.upper()} could not boot {machine.name!r}: {failure.reason}",
                 code="accelerator-failed",
                 details=failure.details,
-                hint="Set the accelerator to 'auto' to fall back to emulation.",
+                hint=failure.cure or "Set the accelerator to 'auto' to fall back to emulation.",
             ) from failure
         reporter.note(
             f"{name.upper()} cannot boot Linux on this host ({failure.reason}); using emulation, which is "
-            "slower. This is remembered until QEMU or the host's kernel changes."
+            f"slower. This is remembered until QEMU or the host's kernel changes. {failure.cure}".rstrip()
         )
         endpoint = self._boot(machine, "tcg", reporter, timeout)
         self._refusals.remember(self._circumstances(machine.arch, name), failure.reason)
@@ -321,14 +321,14 @@ class QemuBackend:
 
     def _facts(self, arch: str, *, remembered: bool) -> AcceleratorFacts:
         facts = self._gather(arch, tools.built_in_accelerators(arch))
-        hardware = HARDWARE.get(facts.system)
+        hardware = HARDWARE.get(facts.host.system)
         if not remembered or hardware is None:
             return facts
         return replace(facts, refused=self._refusals.find(self._circumstances(arch, hardware)))
 
     def _circumstances(self, arch: str, accelerator: str) -> Circumstances:
         version = tools.show_version(tools.check_version(arch))
-        return Circumstances(accelerator, version, platform.release())
+        return Circumstances(accelerator, version, this_host().kernel)
 
     def _adopt(self, machine: Machine) -> Started | None:
         """The QEMU that exists already, made to go on if it can; one that cannot is ended."""
@@ -368,9 +368,11 @@ class QemuBackend:
         check_socket_dir(files)
         firmware = find_firmware(architecture(machine.arch)) if isinstance(machine.boot, FirmwareBoot) else None
         emulator = tools.require_emulator(machine.arch)
+        traits = tools.traits(machine.arch)
         argv = qemu_command(
-            machine, accelerator, emulator=emulator, firmware=firmware, memory=memory, incoming=incoming
-        )
+            machine, accelerator, traits=traits, emulator=emulator, firmware=firmware, memory=memory,
+            incoming=incoming,
+        )  # fmt: skip
         record = {"schema": SCHEMA, "accelerator": accelerator, "started": time.time(), "argv": argv}
         process = QemuProcess(files)
         child = process.launch(argv, record, go_on=incoming)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner.backends.base import DirectBoot, Machine
-from provisioner.backends.qemu.arch import architecture
+from provisioner.backends.qemu.arch import Traits, architecture
 from provisioner.backends.qemu.devices import (
     ControlSocket,
     Device,
@@ -26,24 +26,27 @@ from provisioner.backends.qemu.layout import QemuFiles
 
 @dataclass(frozen=True)
 class Processor:
-    """How the guest's processors are made: the values of ``-accel`` and ``-cpu``."""
+    """How a machine and its processors are made: the values of ``-machine``, ``-accel`` and ``-cpu``."""
 
+    board: str
     accel: str
     cpu: str
 
 
-def processor(arch: str, accelerator: str) -> Processor:
-    """The processor settings for ``"kvm"``, ``"hvf"`` or ``"tcg"``."""
+def processor(arch: str, accelerator: str, traits: Traits) -> Processor:
+    """The settings for ``"kvm"``, ``"hvf"`` or ``"tcg"``."""
     row = architecture(arch)
+    board = row.board_for(accelerator, traits)
     if accelerator == "tcg":
-        return Processor(f"tcg,thread={row.tcg_threads}", row.tcg_cpu)
-    return Processor(accelerator, row.hardware_cpu(accelerator))
+        return Processor(board, f"tcg,thread={row.tcg_threads}", row.tcg_cpu)
+    return Processor(board, accelerator, row.hardware_cpu(accelerator, traits))
 
 
 def qemu_command(
     machine: Machine,
     accelerator: str,
     *,
+    traits: Traits | None = None,
     emulator: str | Path | None = None,
     firmware: Path | None = None,
     ssh_port: int = 0,
@@ -52,16 +55,17 @@ def qemu_command(
 ) -> list[str]:
     """The whole command line, ready to be started.
 
-    ``emulator`` defaults to the architecture's own name for it; ``firmware`` is used when the machine boots
-    from its disk; ``ssh_port`` 0 lets the kernel pick one, to be asked for with ``Qmp.ssh_port``; ``memory``
-    defaults to empty one of the machine's size. With ``incoming`` QEMU waits to be told what to resume.
+    ``traits`` defaults to those of no host in particular, ``emulator`` to the architecture's own name for it;
+    ``firmware`` is used when the machine boots from its disk; ``ssh_port`` 0 lets the kernel pick one, to be
+    asked for with ``Qmp.ssh_port``; ``memory`` defaults to empty one of the machine's size. With ``incoming``
+    QEMU waits to be told what to resume.
     """
     row = architecture(machine.arch)
     files = QemuFiles(machine)
-    made = processor(machine.arch, accelerator)
+    made = processor(machine.arch, accelerator, traits or Traits())
     argv = [str(emulator or row.emulator), "-nodefaults", "-no-user-config", "-display", "none"]
     argv += ["-name", f"guest={option(machine.name)}", "-uuid", files.uuid, "-pidfile", str(files.pid)]
-    argv += ["-machine", f"{row.board},memory-backend=ram", "-accel", made.accel, "-cpu", made.cpu]
+    argv += ["-machine", f"{made.board},memory-backend=ram", "-accel", made.accel, "-cpu", made.cpu]
     argv += ["-smp", str(machine.cpus), "-m", f"{machine.memory // 2**20}M"]
     argv += (memory or Memory(machine.memory)).argv()
     for device in _devices(machine, files, firmware, ssh_port, incoming):

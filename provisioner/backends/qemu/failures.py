@@ -6,6 +6,7 @@ import re
 
 from provisioner.backends.base import Machine
 from provisioner.backends.qemu.console import last_lines
+from provisioner.backends.qemu.hvf import explain_hvf
 from provisioner.backends.qemu.layout import QemuFiles
 from provisioner.backends.qemu.process import QemuProcess
 from provisioner.backends.qemu.qmp import LEAVE_OUT_SHARED, QmpError
@@ -15,13 +16,14 @@ NO_SPACE = "No space left on device"
 
 
 class AcceleratorFailure(Exception):  # noqa: N818 - not an error yet: there is another accelerator to try
-    """The hardware accelerator could not run this guest; ``reason`` is short, ``details`` the evidence."""
+    """The hardware accelerator could not run this guest: a short reason, the evidence, and a cure if there is."""
 
-    def __init__(self, accelerator: str, reason: str, details: str = "") -> None:
+    def __init__(self, accelerator: str, reason: str, details: str = "", cure: str = "") -> None:
         super().__init__(reason)
         self.accelerator = accelerator
         self.reason = reason
         self.details = details
+        self.cure = cure
 
 
 #: (what QEMU says, what to do about it), the first match counts.
@@ -43,6 +45,8 @@ def explain_death(machine: Machine, accelerator: str, status: int | None) -> Ebp
     words = last_lines(files.log)
     if NO_SPACE in words:
         return disk_full(machine, words)
+    if accelerator == "hvf" and (known := explain_hvf(words, status)):
+        return AcceleratorFailure(accelerator, known.reason, words, known.cure)
     if accelerator != "tcg" and re.search(accelerator, words, re.IGNORECASE):
         return AcceleratorFailure(accelerator, _first_complaint(words), words)
     if not words and status in (0, None):

@@ -79,10 +79,8 @@ def _try(arch: str, device: Path) -> Problem | None:
 def _explain_open(exc: OSError, device: Path) -> Problem:
     if exc.errno == errno.ENOENT:
         return Problem(
-            f"{device} does not exist",
-            "Enable virtualisation in the firmware setup, or nested virtualisation when this is a VM itself; "
-            "then `modprobe kvm_intel` or `modprobe kvm_amd`.",
-        )
+            f"{device} does not exist", _MISSING_CURE
+        )  # fmt: skip
     if exc.errno in (errno.EACCES, errno.EPERM):
         return Problem(
             f"you may not open {device}", "Run `sudo usermod -aG kvm $USER` and log in again."
@@ -98,7 +96,13 @@ def _explain_use(exc: OSError, device: Path) -> Problem:
     return Problem(f"{device} opens but cannot run a machine: {exc.strerror}", _FIRMWARE_CURE)
 
 
+_MISSING_CURE = (
+    "Enable virtualisation in the firmware setup, or nested virtualisation when this is a VM itself; "
+    "then `modprobe kvm_intel` or `modprobe kvm_amd`."
+)
 _FIRMWARE_CURE = "See whether virtualisation is enabled in the firmware setup, or nested virtualisation in a VM."
+#: The cures that mean a machine's own firmware.
+FIRMWARE_CURES = frozenset({_MISSING_CURE, _FIRMWARE_CURE})
 
 
 def _run_machine(kvm: int, arch: str) -> Problem | None:

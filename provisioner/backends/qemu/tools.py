@@ -7,10 +7,11 @@ import json
 import re
 from pathlib import Path
 
-from provisioner.backends.qemu.arch import architecture
+from provisioner.backends.qemu.arch import Traits, architecture
+from provisioner.backends.qemu.hvf import explain_hvf
 from provisioner.core.errors import HostError
-from provisioner.core.host import host_arch, host_system
-from provisioner.core.process import find_tool, require_tool, run_tool
+from provisioner.core.host import HostFacts, host_arch, this_host
+from provisioner.core.process import CommandResult, find_tool, require_tool, run_tool
 
 Version = tuple[int, int, int]
 
@@ -19,6 +20,8 @@ MINIMUM: Version = (6, 2, 0)
 #: On Apple Silicon QEMU before this crashed with HVF (QEMU issue 1990).
 MINIMUM_APPLE_SILICON: Version = (8, 2, 1)
 
+#: Seconds for a machine without a program to be made.
+_TRY_TIMEOUT = 20.0
 _NEEDED_FOR = "to run the virtual machine"
 
 
@@ -37,7 +40,7 @@ def check_version(arch: str) -> Version:
     """The version of QEMU; raises HostError("qemu-too-old") when it is below what we need."""
     emulator = require_emulator(arch)
     version = _version(emulator, emulator.stat().st_mtime_ns)
-    floor = minimum_version(host_system(), host_arch())
+    floor = minimum_version(this_host())
     if version >= floor:
         return version
     raise HostError(
@@ -48,8 +51,14 @@ def check_version(arch: str) -> Version:
     )
 
 
-def minimum_version(system: str, arch: str) -> Version:
-    return MINIMUM_APPLE_SILICON if (system, arch) == ("macos", "aarch64") else MINIMUM
+def traits(arch: str) -> Traits:
+    """What of this host and its QEMU decides how machines are made; raises HostError as ``check_version``."""
+    mac = this_host().mac
+    return Traits(sme=mac is not None and mac.sme, qemu=check_version(arch))
+
+
+def minimum_version(host: HostFacts) -> Version:
+    return MINIMUM_APPLE_SILICON if host.is_apple_silicon else MINIMUM
 
 
 def show_version(version: Version) -> str:
@@ -65,7 +74,10 @@ def parse_version(text: str) -> Version | None:
 # Each of these starts QEMU, which takes tens of milliseconds; the modification time tells of an upgrade.
 @functools.cache
 def _version(emulator: Path, mtime: int) -> Version:
-    text = run_tool([emulator, "--version"], needed_for=_NEEDED_FOR).stdout
+    done = run_tool([emulator, "--version"], needed_for=_NEEDED_FOR, check=False)
+    if this_host().mac and (killed := explain_hvf(done.stderr, done.status)):
+        raise HostError(killed.reason, code="qemu-killed", details=str(emulator), hint=killed.cure)
+    text = done.stdout or done.stderr
     version = parse_version(text)
     if version is None:
         raise HostError(
@@ -83,6 +95,21 @@ def _built_in(emulator: Path, mtime: int) -> frozenset[str]:
     return frozenset(line.strip() for line in done.stdout.splitlines()[1:])  # after a title
 
 
+def try_start(arch: str, board: str, accel: str, cpu: str) -> CommandResult:
+    """Start a machine that executes nothing, and end it: what QEMU says when its options do not work here.
+
+    Raises HostError("tool-timeout") when it hangs.
+    """
+    words = ["-nodefaults", "-no-user-config", "-display", "none", "-m", "64M", "-S", "-qmp", "stdio"]
+    argv: list[str | Path] = [require_emulator(arch), *words, "-machine", board, "-accel", accel, "-cpu", cpu]
+    return run_tool(argv, needed_for=_NEEDED_FOR, input=_asked("quit"), timeout=_TRY_TIMEOUT, check=False)
+
+
+def _asked(*words: str) -> str:
+    """The lines that ask a QEMU on a pipe for these commands, one after the other."""
+    return "".join(json.dumps({"execute": word}) + "\n" for word in ("qmp_capabilities", *words))
+
+
 def built_in_accelerators(arch: str) -> frozenset[str]:
     """The accelerators this host's QEMU was built with."""
     emulator = require_emulator(arch)
@@ -93,8 +120,7 @@ def migration_capabilities(arch: str) -> frozenset[str]:
     """What this host's QEMU can be told about saving and resuming; asks one that runs no machine."""
     emulator = require_emulator(arch)
     argv: list[str | Path] = [emulator, "-machine", "none", "-nodefaults", "-display", "none", "-qmp", "stdio"]
-    words = ("qmp_capabilities", "query-migrate-capabilities", "quit")
-    asked = "".join(json.dumps({"execute": word}) + "\n" for word in words)
+    asked = _asked("query-migrate-capabilities", "quit")
     done = run_tool(argv, needed_for=_NEEDED_FOR, input=asked, check=False)
     answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     lists = (answer["return"] for answer in answers if isinstance(answer.get("return"), list))

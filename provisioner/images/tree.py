@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -20,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from provisioner.core.errors import HostError
-from provisioner.core.process import find_tool, require_tool
+from provisioner.core.process import find_tool, require_tool, run_tool
 from provisioner.core.reporter import Step
 from provisioner.images.foreign import check_programs_run
 
@@ -82,7 +81,7 @@ def run_mmdebstrap(argv: Sequence[str], scratch: Path, step: Step) -> tuple[int,
     tail: deque[str] = deque(maxlen=40)
     tool = require_tool(argv[0], NEEDED_FOR)
     process = subprocess.Popen(
-        [str(tool), *argv[1:]],
+        [*_own_mounts(), str(tool), *argv[1:]],
         cwd=scratch,
         env={**os.environ, "TMPDIR": str(scratch)},
         stdin=subprocess.DEVNULL,
@@ -103,6 +102,19 @@ def run_mmdebstrap(argv: Sequence[str], scratch: Path, step: Step) -> tuple[int,
     finally:
         if process.poll() is None:
             _end_group(process)
+
+
+def _own_mounts() -> tuple[str, ...]:
+    """What to begin a command with so that its mounts end with it, however it ends; () where nothing is needed.
+
+    As root mmdebstrap mounts /proc, /sys and /dev in the tree, and killed with SIGKILL it would leave them there.
+    An ordinary user's are in a namespace of their own anyway; a container's root that may make none, may mount
+    nothing either.
+    """
+    if os.geteuid() != 0 or find_tool("unshare") is None:
+        return ()
+    prefix = ("unshare", "--mount", "--propagation", "private", "--")
+    return prefix if run_tool([*prefix, "true"], needed_for=NEEDED_FOR, check=False).ok else ()
 
 
 def _end_group(process: subprocess.Popen[str]) -> None:
@@ -194,7 +206,8 @@ def _remove_scratch(path: Path) -> None:
         for entry in path.iterdir():
             if entry.stat().st_uid != os.getuid():
                 Tree(entry).remove()
-    shutil.rmtree(path, ignore_errors=True)
+    # Not Python's rmtree, which would go on into whatever is mounted there: the host's own /dev, for one.
+    run_tool(["rm", "-rf", "--one-file-system", path], needed_for=NEEDED_FOR, timeout=600, check=False)
 
 
 def _check_subordinate_ids() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import stat
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +15,7 @@ from provisioner.images.build import BuildPlan, mmdebstrap_argv, parse_dpkg_stat
 from provisioner.images.catalogue import find_image
 from provisioner.images.hostapt import HostApt, Source
 from provisioner.images.overlay import make_overlay, masks
-from provisioner.images.tree import build_failed, mmdebstrap_failed, scratch_directory
+from provisioner.images.tree import build_failed, mmdebstrap_failed
 
 APT = HostApt(
     (
@@ -143,17 +141,6 @@ def test_installed_packages_are_read_from_dpkgs_status() -> None:
         "Package: gone\nStatus: deinstall ok config-files\nVersion: 1\n\n"
     )
     assert parse_dpkg_status(text) == {"clang": "1:19.0-63"}
-
-
-def test_scratch_is_removed_also_what_a_killed_build_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    # No process has this number: Linux ends at 2**22.
-    left = tmp_path / f"ebpf-dev-build-{os.getuid()}-4194999-abc"
-    (left / "tree").mkdir(parents=True)
-    with scratch_directory() as scratch:
-        assert stat.S_IMODE(scratch.stat().st_mode) == 0o1777
-        assert not left.exists()
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_runner_of_this_very_release_is_built_in_the_tree() -> None:

@@ -99,7 +99,7 @@ def _qemu(found: Findings, settings: Settings) -> Check:
 
 def _needs_firmware(settings: Settings) -> bool:
     known = ARCHITECTURES.get(settings.arch)
-    return bool(known and known.firmware)
+    return bool(known and not known.has_bios)
 
 
 def _firmware(found: Findings) -> Check:

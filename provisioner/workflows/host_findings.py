@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from provisioner.backends.qemu.accelerator import Verdict
-from provisioner.backends.qemu.arch import ARCHITECTURES, find_firmware
+from provisioner.backends.qemu.arch import ARCHITECTURES
+from provisioner.backends.qemu.firmware import find_firmware
 from provisioner.backends.qemu.tools import Version, migration_capabilities, qemu_version
 from provisioner.core.config import Settings
 from provisioner.core.errors import HostError
@@ -68,7 +69,7 @@ def look_at_host(paths: Paths, settings: Settings, facts: HostFacts) -> Findings
         tools=tools,
         qemu=version,
         qemu_fault=qemu_fault,
-        firmware_fault=_look_at_firmware(settings),
+        firmware_fault=_look_at_firmware(settings, tools[emulator]),
         foreign_fault=_look_at_foreign_programs(settings),
         verdicts=_probe(paths, settings) if version else None,
         capabilities=migration_capabilities(settings.arch) if version else frozenset(),
@@ -95,10 +96,12 @@ def _look_at_qemu(settings: Settings, emulator: Path | None) -> tuple[Version | 
         return None, "\n".join(filter(None, (exc.brief, exc.details)))
 
 
-def _look_at_firmware(settings: Settings) -> str:
+def _look_at_firmware(settings: Settings, emulator: Path | None) -> str:
+    row = ARCHITECTURES.get(settings.arch)
+    if row is None:
+        return ""
     try:
-        if settings.arch in ARCHITECTURES:
-            find_firmware(ARCHITECTURES[settings.arch])
+        find_firmware(row, emulator or Path("/usr/bin", row.emulator))
     except HostError as exc:
         return exc.brief
     return ""

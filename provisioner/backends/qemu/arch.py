@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from provisioner.core.errors import HostError
 
@@ -20,8 +19,8 @@ class Traits:
 class Architecture:
     """One row: the emulator, the board, the guest's serial console and the processors to emulate.
 
-    ``firmware`` lists where hosts keep the UEFI code that ``FirmwareBoot`` needs; it is empty where QEMU's
-    built-in BIOS does.
+    ``has_bios`` says that QEMU itself can start a disk with a boot loader; else, and for disks made for UEFI
+    only, it takes the UEFI code that is in ``firmware_package`` on Debian.
     """
 
     name: str
@@ -30,7 +29,8 @@ class Architecture:
     console: str
     tcg_cpu: str
     tcg_threads: str
-    firmware: tuple[str, ...] = ()
+    has_bios: bool
+    firmware_package: str
 
     def hardware_cpu(self, accelerator: str, traits: Traits) -> str:
         """The ``-cpu`` value for KVM or HVF."""
@@ -65,6 +65,8 @@ ARCHITECTURES = {
         # ("Oops: int3" in get_random_u32, in sched_clock_idle_wakeup_event). Whether a later version is
         # right is not known; taking turns in one thread is right in all.
         tcg_threads="single",
+        has_bios=True,
+        firmware_package="ovmf",
     ),
     "aarch64": Architecture(
         name="aarch64",
@@ -74,13 +76,8 @@ ARCHITECTURES = {
         console="ttyAMA0",
         tcg_cpu="cortex-a72",
         tcg_threads="multi",
-        firmware=(
-            "/opt/homebrew/share/qemu/edk2-aarch64-code.fd",
-            "/usr/local/share/qemu/edk2-aarch64-code.fd",
-            "/usr/share/qemu/edk2-aarch64-code.fd",
-            "/usr/share/AAVMF/AAVMF_CODE.fd",
-            "/usr/share/edk2/aarch64/QEMU_CODE.fd",
-        ),
+        has_bios=False,
+        firmware_package="qemu-efi-aarch64",
     ),
 }
 
@@ -95,21 +92,3 @@ def architecture(name: str) -> Architecture:
             code="unsupported-arch",
             hint=f"Use one of: {', '.join(ARCHITECTURES)}.",
         ) from None
-
-
-def find_firmware(arch: Architecture) -> Path | None:
-    """The UEFI code to start with, or None where QEMU's built-in BIOS does.
-
-    Raises HostError("firmware-missing") when the architecture needs one and the host has none.
-    """
-    if not arch.firmware:
-        return None
-    for candidate in map(Path, arch.firmware):
-        if candidate.is_file():
-            return candidate
-    raise HostError(
-        f"no UEFI firmware for {arch.name} was found; it is needed to boot this image for the first time",
-        code="firmware-missing",
-        details="\n".join(arch.firmware),
-        hint="Install it (Debian and Ubuntu: qemu-efi-aarch64; Homebrew's qemu brings it along).",
-    )

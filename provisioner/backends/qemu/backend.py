@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from provisioner.backends.base import DirectBoot, Endpoint, FirmwareBoot, Machine, State, Status
+from provisioner.backends.base import DirectBoot, Endpoint, Machine, State, Status
 from provisioner.backends.qemu import tools
 from provisioner.backends.qemu.accelerator import (
     HARDWARE,
@@ -19,7 +19,6 @@ from provisioner.backends.qemu.accelerator import (
     gather_facts,
     judge,
 )
-from provisioner.backends.qemu.arch import architecture, find_firmware
 from provisioner.backends.qemu.boot import SILENCE, Started, wait_for_banner
 from provisioner.backends.qemu.command import qemu_command
 from provisioner.backends.qemu.devices import Memory
@@ -32,6 +31,7 @@ from provisioner.backends.qemu.failures import (
     no_disk,
     will_not_end,
 )
+from provisioner.backends.qemu.firmware import choose_firmware
 from provisioner.backends.qemu.layout import QemuFiles, check_socket_dir
 from provisioner.backends.qemu.process import QemuProcess, StartedElsewhereError
 from provisioner.backends.qemu.qmp import LEAVE_OUT_SHARED, Qmp, QmpError
@@ -366,9 +366,9 @@ class QemuBackend:
         if not files.overlay.exists():
             raise no_disk(machine)
         check_socket_dir(files)
-        firmware = find_firmware(architecture(machine.arch)) if isinstance(machine.boot, FirmwareBoot) else None
         emulator = tools.require_emulator(machine.arch)
         traits = tools.traits(machine.arch)
+        firmware = choose_firmware(machine, emulator)
         argv = qemu_command(
             machine, accelerator, traits=traits, emulator=emulator, firmware=firmware, memory=memory,
             incoming=incoming,

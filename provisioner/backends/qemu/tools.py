@@ -133,6 +133,13 @@ def virtual_size(disk: Path) -> int:
     return int(json.loads(run_tool(argv, needed_for="to read a disk image").stdout)["virtual-size"])
 
 
+def copy_first_sector(disk: Path, target: Path) -> Path:
+    """Write the first 512 bytes that a guest sees of a qcow2 to ``target``; raises HostError("tool-failed")."""
+    argv: list[str | Path] = ["qemu-img", "dd", "-U", "-f", "qcow2", "-O", "raw", "bs=512", "count=1"]
+    run_tool([*argv, f"if={disk}", f"of={target}"], needed_for="to see how a disk is to be started")
+    return target
+
+
 def create_overlay(path: Path, base: Path, size: int) -> None:
     """Make a qcow2 of ``size`` bytes whose unwritten parts come from ``base``; its mode is 0600."""
     path.unlink(missing_ok=True)

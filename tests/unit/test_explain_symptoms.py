@@ -157,10 +157,16 @@ LOADER = [
         "kprobe-target",
         "libbpf: prog 'f': failed to create kprobe 'no_such_function+0x0' perf event: No such file or directory",
     ),
-    ("kprobe-target", "f (section kprobe/no_such): there is no function that can be probed no_such"),
-    ("function-renamed", "f (section kprobe/x): there is no function that can be probed blk_account_io_done"),
     (
-        "tracepoint-old-call",
+        "btf-target",
+        "f (section fentry/do_execve): this kernel's BTF has no function do_execve: did you mean kernel_execve?",
+    ),
+    ("kprobe-target", "f (section kprobe/no_such): this kernel has no function no_such"),
+    ("kprobe-target", "f (section kprobe/no_such): there is no function that can be probed no_such"),
+    ("kprobe-target", "f (section kprobe/no_such): this kernel has no function no_such: did you mean no_sucks?"),
+    ("function-renamed", "f (section kprobe/x): this kernel has no function blk_account_io_done"),
+    (
+        "system-call-old",
         "libbpf: failed to determine tracepoint 'syscalls/sys_enter_open' perf event ID: No such file or "
         "directory",
     ),
@@ -169,7 +175,17 @@ LOADER = [
         "libbpf: failed to determine tracepoint 'syscalls/sys_enter_open2' perf event ID: No such file or "
         "directory",
     ),
-    ("tracepoint-target", "f (section raw_tp/no_such): there is no tracepoint no_such"),
+    ("tracepoint-target", "f (section raw_tp/no_such): this kernel has no raw tracepoint no_such"),
+    ("tracepoint-target", "f (section tp/a/b): this kernel has no tracepoint a/b: did you mean a_b?"),
+    (
+        "system-call-old",
+        "f (section tp/syscalls/sys_enter_open): this kernel has no tracepoint syscalls/sys_enter_open: "
+        "did you mean sys_enter_openat?",
+    ),
+    ("system-call-old", "f (section kprobe/__x64_sys_unlink): this kernel has no function __x64_sys_unlink"),
+    ("system-call-old", "f (section kprobe/sys_fork): this kernel has no function sys_fork"),
+    ("system-call-old", "f (section fentry/__x64_sys_open): this kernel's BTF has no function __x64_sys_open"),
+    ("system-call-old", "f (section ksyscall/dup2): there is no system call dup2"),
     (
         "tracepoint-target",
         "libbpf: prog 'f': failed to attach to raw tracepoint 'no_such': No such file or directory",
@@ -207,6 +223,12 @@ def test_every_symptom_is_tried() -> None:
     ("text", "words"),
     [
         (COMPILER[-1][1], "bpftool"),
+        ("x.c:3:1: error: no member named 'di' in 'struct pt_regs'", "PT_REGS_PARM1(ctx)"),
+        ("this kernel has no tracepoint syscalls/sys_enter_open", "Watch openat in its place"),
+        ("this kernel has no tracepoint syscalls/sys_exit_unlink", 'SEC("ksyscall/unlinkat")'),
+        ("this kernel has no function __arm64_sys_fork", "Watch clone in its place, on x86-64 as well: SEC"),
+        ("there is no system call stat", "Watch newfstatat in its place, on x86-64 as well; its arguments"),
+        ("libbpf: prog 'f': failed to attach: ERROR: strerror_r(-524)=22", "Linux 6.4"),
         (
             "x.c:3:1: error: no member named 'state' in 'struct task_struct'",
             "struct task_struct has no field state",

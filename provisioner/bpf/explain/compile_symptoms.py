@@ -69,8 +69,9 @@ COMPILE = (
         "registers-of-another-arch",
         r"no member named '(?P<member>r?[ds]i|r?[abcd]x|r?[bis]p|orig_r?ax|regs|user_regs|pc|pstate)' in "
         r"'struct (?:pt_regs|user_pt_regs)'|incomplete definition of type 'struct user_pt_regs'",
-        "vmlinux.h and __TARGET_ARCH_... are of different processors; mostly a vmlinux.h from another machine.",
-        "Remove the project's copy so that the guest's is taken, and let the tool set __TARGET_ARCH_...",
+        "{member} is a register of another processor than the guest's, or vmlinux.h comes from another machine.",
+        "Write PT_REGS_PARM1(ctx), PT_REGS_RC(ctx) and the like of <bpf/bpf_tracing.h>, which are right on each; "
+        "and remove the project's copy of vmlinux.h so that the guest's is taken.",
     ),
     Symptom(
         "field-renamed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from provisioner.bpf.explain.old_calls import old_call_symptoms
 from provisioner.bpf.explain.symptom import Symptom
 
 LOAD = (
@@ -89,9 +90,9 @@ LOAD = (
         "map-refused",
         r"map '(?P<name>[^']+)': failed to create: (?:ERROR: )?(?:Invalid argument|strerror_r\(-?22\))",
         "The kernel does not take map '{name}' with this type, these sizes or this max_entries.",
-        "A ring buffer has a max_entries that is a power of two and a multiple of the page (4096, 16384 on "
-        "some arm64), and no key and value; a perf event array has int for both; all others but storage maps "
-        "need max_entries, and storage maps BPF_F_NO_PREALLOC.",
+        "A ring buffer has a max_entries that is a power of two and a multiple of the page (4096; 16384 or 65536 "
+        "with some arm64 kernels, so that 256 * 1024 fits everywhere), and no key and value; a perf event array "
+        "has int for both; all others but storage maps need max_entries, and storage maps BPF_F_NO_PREALLOC.",
     ),
     Symptom(
         "map-too-large",
@@ -110,6 +111,7 @@ LOAD = (
 )
 
 ATTACH = (
+    *old_call_symptoms(),
     Symptom(
         "usdt-notes",
         r"usdt: no USDT notes section \(\.note\.stapsdt\) found in '(?P<file>[^']+)'",
@@ -126,7 +128,8 @@ ATTACH = (
     ),
     Symptom(
         "btf-target",
-        r"failed to find kernel BTF type ID of '(?P<name>\w+)'|this kernel's BTF has no (?:\w+ )*?(?P<other>\w+)$",
+        r"failed to find kernel BTF type ID of '(?P<name>\w+)'"
+        r"|this kernel's BTF has no (?:LSM hook|\w+) (?P<other>\w+)",
         "This kernel has no {name}{other}, or the compiler inlined it or changed its arguments: then no "
         "fentry, tp_btf or LSM program can go there.",
         "`ebpf-dev exec -- bpftool btf dump file /sys/kernel/btf/vmlinux | grep {name}{other}` shows near "
@@ -135,7 +138,7 @@ ATTACH = (
     Symptom(
         "kprobe-target",
         r"failed to (?:create kprobe|add legacy kprobe event for) '(?P<name>[\w.]+)\+0x\w+'.*(?:No such|Invalid)|"
-        r"there is no function that can be probed (?P<other>\S+)",
+        r"(?:this kernel has no function|there is no function that can be probed) (?P<other>[\w.]+)",
         "This kernel has no function {name}{other} to probe: inlined, renamed (NAME.isra.0, .constprop.0), in "
         "a module that is not loaded, or the kernel has no kprobes.",
         "`ebpf-dev exec -- grep {name}{other} /sys/kernel/tracing/available_filter_functions` shows near "
@@ -143,17 +146,10 @@ ATTACH = (
         'SEC("ksyscall/NAME").',
     ),
     Symptom(
-        "tracepoint-old-call",
-        r"(?:tracepoint '?|no tracepoint )syscalls/sys_(?:enter|exit)_(?P<name>open|creat|unlink|mkdir|rename"
-        r"|stat|fork|poll|dup2|pipe|access|link|symlink|rmdir|chmod|chown)\b",
-        "There is no system call {name} on arm64, and elsewhere libc uses {name}at and the like.",
-        "Trace the newer one as well: sys_enter_openat for open, unlinkat, mkdirat, renameat2, newfstatat, "
-        "clone, ...",
-    ),
-    Symptom(
         "tracepoint-target",
-        r"failed to determine tracepoint '(?P<name>[^']+)' perf event ID|there is no tracepoint (?P<other>\S+)|"
-        r"failed to attach to raw tracepoint '(?P<raw>[^']+)'",
+        r"failed to determine tracepoint '(?P<name>[^']+)' perf event ID"
+        r"|this kernel has no (?:raw )?tracepoint (?P<other>[\w/]+)"
+        r"|failed to attach to raw tracepoint '(?P<raw>[^']+)'",
         "This kernel has no tracepoint {name}{other}{raw}; or tracefs is not mounted, or system calls are not "
         "traced (CONFIG_FTRACE_SYSCALLS).",
         "`ebpf-dev exec -- ls /sys/kernel/tracing/events` lists the groups; a section names both, "
@@ -188,8 +184,9 @@ ATTACH = (
     Symptom(
         "trampoline",
         r"(?:strerror_r\(-524\)|unknown error \(-?524\)|Unknown error 524|: -524\b)",
-        "This kernel cannot attach fentry, fexit or LSM programs here: on arm64 that needs Linux 6.4 or later.",
-        "Use a kprobe in its place, or a newer kernel.",
+        "This kernel cannot attach fentry, fexit, fmod_ret or LSM programs to its functions: on arm64 that needs "
+        "Linux 6.4 or later, and Debian 12 has 6.1.",
+        "Use a kprobe in their place, or an image with a newer kernel: debian-13.",
     ),
     Symptom(
         "xdp-driver",

@@ -8,19 +8,6 @@
 #include "load/libbpf_log.h"
 #include "system/kernel_names.h"
 
-/* What stands before the name of a system call's function on this architecture. */
-#if defined(__x86_64__)
-#define SYSCALL_PREFIX "__x64_"
-#elif defined(__aarch64__)
-#define SYSCALL_PREFIX "__arm64_"
-#elif defined(__riscv)
-#define SYSCALL_PREFIX "__riscv_"
-#elif defined(__s390x__)
-#define SYSCALL_PREFIX "__s390x_"
-#else
-#define SYSCALL_PREFIX ""
-#endif
-
 static const char *section_target(const struct program *program)
 {
 	const char *slash = strchr(program->section, '/');
@@ -62,17 +49,12 @@ static int try_kprobe(struct program *program, const struct probe *probe, const 
 	return 0;
 }
 
-/* "sys_execve" or another architecture's "__x64_sys_execve", as it is called here. */
 static int try_system_call(struct program *program, const struct probe *probe)
 {
-	const char *name = strstr(probe->function, "sys_");
-	char function[sizeof(probe->function) + sizeof(SYSCALL_PREFIX)];
-	bool bare = name == probe->function;
+	char function[sizeof(probe->function) + 16];
 
-	if (!name || (!bare && (strncmp(probe->function, "__", 2) || name[-1] != '_')))
-		return -ENOENT;
-	snprintf(function, sizeof(function), "%s%s", SYSCALL_PREFIX, name);
-	return try_kprobe(program, probe, function);
+	return system_call_function(probe->function, function, sizeof(function)) ?
+		       try_kprobe(program, probe, function) : -ENOENT;
 }
 
 static int try_copy(struct program *program, const struct probe *probe)

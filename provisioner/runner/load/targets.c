@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "message.h"
 #include "system/kernel_btf.h"
 #include "system/kernel_names.h"
 
@@ -67,6 +68,18 @@ static void skip_absent(const struct btf_hook *hook, struct program *program, co
 		    near_names_text(&near, nearby, sizeof(nearby)));
 }
 
+/* A system call's function under another architecture's name: the program goes to the one of this kernel. */
+static bool retarget_system_call(const struct btf_hook *hook, struct program *program, const char *target)
+{
+	char function[128];
+
+	if (strcmp(hook->what, "function") || !system_call_function(target, function, sizeof(function)) ||
+	    is_absent(hook, function) || bpf_program__set_attach_target(program->bpf, 0, function))
+		return false;
+	message_log("note", "%s goes to %s, as %s is called here", program->name, function, target);
+	return true;
+}
+
 static bool skip_if_absent(struct program *program)
 {
 	const struct btf_hook *hook = find_hook(program->section);
@@ -77,7 +90,7 @@ static bool skip_if_absent(struct program *program)
 	if (!target)
 		program_set(program, PROGRAM_SKIPPED, "its section \"%s\" does not say what to attach to",
 			    program->section);
-	else if (is_absent(hook, target + 1))
+	else if (is_absent(hook, target + 1) && !retarget_system_call(hook, program, target + 1))
 		skip_absent(hook, program, target + 1);
 	return program->state == PROGRAM_SKIPPED;
 }

@@ -8,6 +8,19 @@
 
 #include "util.h"
 
+/* What stands before the name of a system call's function on this architecture. */
+#if defined(__x86_64__)
+#define SYSCALL_PREFIX "__x64_"
+#elif defined(__aarch64__)
+#define SYSCALL_PREFIX "__arm64_"
+#elif defined(__riscv)
+#define SYSCALL_PREFIX "__riscv_"
+#elif defined(__s390x__)
+#define SYSCALL_PREFIX "__s390x_"
+#else
+#define SYSCALL_PREFIX ""
+#endif
+
 /* Characters that the two share at their begin and at their end. */
 static size_t shared_ends(const char *a, size_t a_length, const char *b, size_t b_length)
 {
@@ -66,6 +79,17 @@ const char *near_names_text(const struct near_names *near, char *text, size_t si
 	if (used && used < size)
 		snprintf(text + used, size - used, "?");
 	return text;
+}
+
+bool system_call_function(const char *name, char *function, size_t size)
+{
+	const char *call = strstr(name, "sys_");
+	bool bare = call == name;
+
+	if (!call || (!bare && (strncmp(name, "__", 2) || call[-1] != '_')))
+		return false;
+	snprintf(function, size, "%s%s", SYSCALL_PREFIX, call);
+	return true;
 }
 
 /* Not ".cold" and ".part.0", which are pieces of a function. */

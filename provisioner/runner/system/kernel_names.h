@@ -22,6 +22,12 @@ void near_names_consider(struct near_names *near, const char *name);
 const char *near_names_text(const struct near_names *near, char *text, size_t size);
 
 /*
+ * The function of a system call as it is called on this architecture, for "sys_execve" or another architecture's
+ * "__x64_sys_execve". False when the name is none of a system call's function.
+ */
+bool system_call_function(const char *name, char *function, size_t size);
+
+/*
  * Looks a function up that the kernel does not have by that name: under the name that the compiler gave a changed copy
  * of it ("name.isra.0"), which is stored in found; the names met go to near. False when there is none.
  */

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provisioner.backends.base import Backend, Endpoint, Machine, State, Status
@@ -41,6 +41,17 @@ class Instance:
 
     def status(self) -> Status:
         return self.backend.status(self.machine)
+
+
+def exchange_disk(instance: Instance, exchange: Callable[[], object], network_digest: str) -> None:
+    """Give the instance another disk, one with these settings of its network (see ``InstanceRecord``).
+
+    Whoever finishes the work of one that was killed in the middle finds that no settings are known.
+    """
+    store = Store(instance.paths)
+    store.save(replace(instance.record, network_digest=""))
+    exchange()
+    store.save(replace(instance.record, network_digest=network_digest))
 
 
 def make_backend(name: str, paths: Paths) -> Backend:

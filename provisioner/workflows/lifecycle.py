@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from provisioner.backends.base import State, Status
 from provisioner.core.config import Settings
@@ -14,7 +14,7 @@ from provisioner.core.paths import Paths
 from provisioner.core.reporter import Reporter
 from provisioner.core.store import InstanceRecord, Store
 from provisioner.images.golden import find_golden
-from provisioner.workflows.instances import Instance, bind_instance, open_instance
+from provisioner.workflows.instances import Instance, bind_instance, exchange_disk, open_instance
 from provisioner.workflows.resume import save_memory
 from provisioner.workflows.up import UpResult, start_instance
 
@@ -69,9 +69,11 @@ def reset_instance(
     with locked(Store(paths).lock_file(name), lambda: reporter.note("Another ebpf-dev is at it; waiting.")):
         instance = open_instance(name, paths)
         with reporter.step(f"Resetting '{name}'"):
-            instance.backend.delete(instance.machine)
-            digest = find_golden(paths, instance.record.golden).network_digest
-            Store(paths).save(replace(instance.record, network_digest=digest))
+            exchange_disk(
+                instance,
+                lambda: instance.backend.delete(instance.machine),
+                find_golden(paths, instance.record.golden).network_digest,
+            )
         return start_instance(name, settings, paths, reporter, env)
 
 

@@ -19,7 +19,7 @@ from provisioner.core.paths import Paths, ensure_dir
 from provisioner.core.reporter import Reporter
 from provisioner.core.store import Store
 from provisioner.guest.keeper import write_back
-from provisioner.workflows.instances import Instance, open_instance
+from provisioner.workflows.instances import Instance, exchange_disk, open_instance
 from provisioner.workflows.resume import check_saveable
 from provisioner.workflows.up import UpResult, start_instance
 
@@ -70,9 +70,8 @@ def restore_snapshot(
         directory = _find(instance, name)
         with reporter.step(f"Returning '{instance.name}' to '{name}'"):
             instance.backend.stop(instance.machine, force=True)
-            instance.backend.place(instance.machine, directory)
             digest = json.loads((directory / _META).read_bytes())["network_digest"]
-            Store(paths).save(replace(instance.record, network_digest=digest))
+            exchange_disk(instance, lambda: instance.backend.place(instance.machine, directory), digest)
         return start_instance(instance.name, settings, paths, reporter, env)
 
 

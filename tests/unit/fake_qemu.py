@@ -18,10 +18,14 @@ unloadable       boots, and ends when it is to take in saved memory
 
 ``FAKE_QEMU_VERSION`` replaces the version it claims to have; with ``FAKE_QEMU_PLAIN`` it cannot leave shared
 memory out of what it saves.
+
+A guest that runs changes its disk, and what it saves has a digest of it: memory that is loaded beside another
+disk is refused with MISMATCH. What the host asks on its channel is answered at once.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
@@ -30,8 +34,9 @@ import sys
 import threading
 from pathlib import Path
 
-#: What it writes when told to save itself, and wants back.
+#: What it writes when told to save itself, and wants back, before the digest of its disk.
 STATE = b"the memory of a machine\n" * 1000
+MISMATCH = "the disk has moved on without this memory"
 
 
 def install(directory: Path) -> None:
@@ -63,14 +68,15 @@ class FakeQemu:
             self.state = "inmigrate"
         self.migration = "none"
         self.connections = 0
+        self.disk = Path(self.path("if=none,id=root", "file="))
         self.listener = socket.create_server(("127.0.0.1", 0))
 
     def after(self, option: str) -> str:
         return self.options[self.options.index(option) + 1].replace("\0", ",")
 
-    def path(self, prefix: str) -> str:
+    def path(self, prefix: str, key: str = "path=") -> str:
         value = next(word for word in self.options if word.startswith(prefix))
-        return value.partition("path=")[2].partition(",")[0].replace("\0", ",")
+        return value.partition(key)[2].partition(",")[0].replace("\0", ",")
 
     def run(self) -> int:
         Path(self.after("-pidfile")).write_text(f"{os.getpid()}\n")
@@ -82,9 +88,29 @@ class FakeQemu:
             print("qemu-system-x86_64: root: No space left on device", file=sys.stderr)
             return 1
         self.write_console()
-        threading.Thread(target=self.serve_ssh, daemon=True).start()
+        if self.state == "running":
+            self.change_disk()
+        for serve in (self.serve_ssh, self.serve_channel):
+            threading.Thread(target=serve, daemon=True).start()
         self.serve_control()
         return 0
+
+    def change_disk(self) -> None:
+        """What every guest does as soon as it runs."""
+        with self.disk.open("ab") as disk:
+            disk.write(os.urandom(8))
+
+    def saved_state(self) -> bytes:
+        return STATE + hashlib.sha256(self.disk.read_bytes()).digest()
+
+    def serve_channel(self) -> None:
+        """The keeper in the guest: every request is answered with its first word."""
+        channel = self.path("pipe,id=host")
+        # Both held open for reading and writing, so that a client that goes away does not end them.
+        requests, answers = (os.open(channel + end, os.O_RDWR) for end in (".in", ".out"))
+        with os.fdopen(requests, "rb", buffering=0) as stream:
+            for line in stream:
+                os.write(answers, line.split()[0] + b"\n")
 
     def write_console(self) -> None:
         text = (
@@ -132,7 +158,7 @@ class FakeQemu:
             if self.behaviour == "full":
                 print("cat: write error: No space left on device", file=sys.stderr, flush=True)
             return
-        subprocess.run(["sh", "-c", command], input=STATE, check=True)
+        subprocess.run(["sh", "-c", command], input=self.saved_state(), check=True)
         self.state, self.migration = "postmigrate", "completed"
 
     def execute(self, command: str, arguments: dict[str, str]) -> dict[str, object]:
@@ -156,8 +182,13 @@ class FakeQemu:
                 print("qemu-system-x86_64: load of migration failed: Invalid argument", file=sys.stderr)
                 os._exit(1)
             state = subprocess.check_output(["sh", "-c", arguments["uri"].removeprefix("exec:")])
-            self.state = "paused" if state == STATE else "internal-error"
+            if state != self.saved_state():
+                print(MISMATCH, file=sys.stderr, flush=True)
+                os._exit(1)
+            self.state = "paused"
         if command == "cont":
+            if self.state != "running":
+                self.change_disk()
             self.state = "running"
         if command == "quit" or (command == "system_powerdown" and self.behaviour != "deaf"):
             return {"return": {}, "quit": True}

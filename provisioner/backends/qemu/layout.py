@@ -103,8 +103,8 @@ class QemuFiles:
         return self.machine.directory / "memory"
 
     def sweep(self) -> None:
-        """Remove what a killed QEMU left; only for a machine that does not run."""
-        for path in (self.socket, self.pid, *self.fifos):
+        """Remove what somebody who was killed left; only for a machine that does not run."""
+        for path in (self.socket, self.pid, *self.fifos, self.overlay_part):
             path.unlink(missing_ok=True)
 
     def forget_saved(self) -> None:

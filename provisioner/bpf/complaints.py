@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from provisioner.bpf.build import host_paths
 from provisioner.bpf.explain import hint_text
+from provisioner.bpf.frontends import uses_bcc_macros
 from provisioner.bpf.sources import Sources
 from provisioner.core.errors import BuildError
 
@@ -29,7 +30,6 @@ _UNKNOWN = re.compile(
 )
 _MISSING_HEADER = re.compile(r"'([^']+)' file not found")
 _REDEFINED_HELPER = re.compile(r"redefinition of '(bpf_\w+)'")
-_BCC = re.compile(r"\bBPF_(?:HASH|PERF_OUTPUT|TABLE|ARRAY|HISTOGRAM|STACK_TRACE|PERCPU_ARRAY)\s*\(")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _first(output: str) -> _Complaint:
 
 
 def _hint(complaint: _Complaint, sources: Sources, found: str) -> str:
-    if _BCC.search(sources.text):
+    if uses_bcc_macros(sources.text):
         return (
             "This is BCC's dialect of C, which its Python tools compile: run it with them, or rewrite its maps "
             'as structs in SEC(".maps") to use libbpf.'

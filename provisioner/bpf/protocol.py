@@ -13,20 +13,28 @@ from typing import Any
 
 from provisioner.core.errors import AttachError, EbpfDevError, GuestError, LoadError, UsageError
 
+#: Loaders that the runner can leave loading and attaching to.
+FOREIGN_LOADERS = ("bpftool", "xdp-loader")
+
 
 @dataclass(frozen=True)
 class RunnerOptions:
     """The runner's command line; paths are the guest's, ``seconds`` None means until its stdin ends.
 
-    With a ``companion`` (an executable) that is run with ``arguments``, and ``object`` is left to it. A
+    With a ``companion`` (an executable) that is run with ``arguments``, and ``object`` is left to it; it may be
+    None then, and ``hooks`` say what its programs are for. ``patience`` seconds are waited for it to load
+    programs, None: only for its first line. ``loader`` (of FOREIGN_LOADERS) loads instead of the runner. A
     ``passive`` run provokes nothing; otherwise the runner exercises the system, unless there are ``triggers``.
     ``bin`` (PATH or PATH:SYMBOL) and ``own_binary`` are where probes of user space go, ``pid`` limits them.
     ``settings`` are ``VARIABLE=VALUE``, ``map_entries`` a map's name and ``KEY=VALUE``; ``license`` replaces the
     object's own.
     """
 
-    object: str
+    object: str | None = None
     companion: str | None = None
+    loader: str | None = None
+    patience: float | None = None
+    hooks: Sequence[str] = ()
     arguments: Sequence[str] = ()
     seconds: float | None = None
     trace: bool = False
@@ -46,9 +54,17 @@ class RunnerOptions:
 
     def argv(self, runner: str) -> list[str]:
         """The command for ``Guest.stream``; ``runner`` is the path of the binary."""
-        words = [runner, "--object", self.object]
+        words = [runner]
+        if self.object is not None:
+            words += ["--object", self.object]
         if self.companion is not None:
             words += ["--companion", self.companion]
+        if self.loader is not None:
+            words += ["--loader", self.loader]
+        if self.patience is not None:
+            words += ["--patience", f"{self.patience:g}"]
+        for hook in self.hooks:
+            words += ["--hook", hook]
         if self.seconds is not None:
             words += ["--for", f"{self.seconds:g}"]
         if self.trace:

@@ -70,6 +70,16 @@ def program_stem(name: str) -> str:
     return name[: -len(suffix)]
 
 
+def is_program_text(text: str) -> bool:
+    """Whether C ``text`` puts something into a section, as every program for libbpf does."""
+    return bool(_PROGRAM.search(without_comments(text)))
+
+
+def has_programs(directory: Path) -> bool:
+    """Whether eBPF programs in C lie in a directory, not counting those below it."""
+    return bool(_programs_inside(directory))
+
+
 def find_sources(
     program: Path, include_dirs: Sequence[Path] = (), *, arch: str = "x86_64", use_companion: bool | None = None
 ) -> Sources:
@@ -151,9 +161,9 @@ def _with_helpers(companion: Path, search: HeaderSearch) -> tuple[list[Path], li
 
 def _is_helper(path: Path) -> bool:
     """Whether a C file is a part of a user-space program, and not a program of its own or kernel-side."""
-    text = without_comments(path.read_text(errors="replace"))
-    kernel_side = path.name.endswith(PROGRAM_SUFFIXES[:-1]) or _PROGRAM.search(text)
-    return not kernel_side and not _MAIN.search(text)
+    text = path.read_text(errors="replace")
+    kernel_side = path.name.endswith(PROGRAM_SUFFIXES[:-1]) or is_program_text(text)
+    return not kernel_side and not _MAIN.search(without_comments(text))
 
 
 def _common_root(paths: Sequence[Path]) -> Path:
@@ -191,7 +201,7 @@ def _program_in(directory: Path) -> Path:
 def _programs_inside(directory: Path) -> list[Path]:
     """C files with sections; where some are named as kernel-side, the others are something else."""
     files = sorted(path for path in directory.glob("*.c") if path.stat().st_size <= MAX_SOURCE_BYTES)
-    programs = [path for path in files if _PROGRAM.search(without_comments(path.read_text(errors="replace")))]
+    programs = [path for path in files if is_program_text(path.read_text(errors="replace"))]
     named = [path for path in programs if path.name.endswith(PROGRAM_SUFFIXES[:-1])]
     return named or programs
 
@@ -209,7 +219,8 @@ def _check_program(program: Path) -> None:
         raise UsageError(
             f"{program} is not a C file",
             code="not-a-program",
-            hint="`ebpf-dev run` takes eBPF programs in C (x.bpf.c, x.c, x_kern.c) and their objects (x.bpf.o).",
+            hint="`ebpf-dev run` takes eBPF programs in C (x.bpf.c, x.c, x_kern.c), their objects (x.bpf.o), "
+            "bpftrace scripts (x.bt) and BCC tools (x.py).",
         )
     else:
         _check_source(program)

@@ -17,6 +17,7 @@ HOMES = {
     "logs": "lifecycle",
     "snapshot": "snapshot",
     "run": "run",
+    "add": "add",
     "explain": "explain",
     "shell": "access",
     "exec": "access",

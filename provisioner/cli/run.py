@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from provisioner.core.reporter import Reporter
     from provisioner.ui import RunDisplay, SilentDisplay
     from provisioner.workflows.instances import Instance
-    from provisioner.workflows.run import Outcome, RunRequest
+    from provisioner.workflows.run import Outcome
+    from provisioner.workflows.run_request import RunRequest
 
 #: How long a run lasts that nobody at a terminal can end; seconds.
 UNATTENDED_SECONDS = 10.0
@@ -35,14 +36,23 @@ def _complete_target(incomplete: str) -> list[str]:
     return [name for name in load_examples() if name.startswith(incomplete)]
 
 
+def _complete_loader(incomplete: str) -> list[str]:
+    from provisioner.workflows.run_request import LOADERS
+
+    return [name for name in LOADERS if name.startswith(incomplete)]
+
+
 def run(
     file: Annotated[
         str,
         typer.Argument(
-            help="A C file, its directory or object, or an example's name.", autocompletion=_complete_target
+            help="A C file, its directory or object, a bpftrace script or BCC tool, or an example's name.",
+            autocompletion=_complete_target,
         ),
     ],
-    arguments: Annotated[list[str] | None, typer.Argument(help="For the companion program, behind `--`.")] = None,
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="For the companion program or the script, behind `--`.")
+    ] = None,
     instance: InstanceOption = DEFAULT,
     seconds: Annotated[
         float | None, typer.Option("--for", help="Stop after so many seconds.", min=0.1, show_default=False)
@@ -94,7 +104,14 @@ def run(
         int | None,
         typer.Option(help="Probe, sample and iterate over this process only.", min=1, show_default=False),
     ] = None,
-    loader: Annotated[str | None, typer.Option(help="runner or companion.", show_default=False)] = None,
+    loader: Annotated[
+        str | None,
+        typer.Option(
+            help="What loads and attaches: runner, companion, bpftool or xdp-loader.",
+            show_default=False,
+            autocompletion=_complete_loader,
+        ),
+    ] = None,
     include: Annotated[
         list[Path] | None, typer.Option(help="A directory of headers (repeatable).", show_default=False)
     ] = None,
@@ -114,9 +131,9 @@ def run(
 
     Example: ebpf-dev run hello, or ebpf-dev run my.bpf.c --for 5 --trigger 'ls /'
     """
-    from provisioner.core.errors import EbpfDevError, UsageError
+    from provisioner.core.errors import EbpfDevError
     from provisioner.ui import make_reporter
-    from provisioner.workflows.run import RunRequest
+    from provisioner.workflows.run_request import RunRequest
 
     if seconds is None and not (sys.stdout.isatty() and not as_json):
         seconds = UNATTENDED_SECONDS
@@ -132,18 +149,13 @@ def run(
         attach_to=attach_to,
         include_dirs=tuple(include or ()),
         cflags=tuple(cflag or ()),
-        use_companion=_use_companion(loader),
+        loader=loader,
         arguments=tuple(arguments or ()),
         settings=tuple(settings or ()),
         map_entries=tuple(map_entries or ()),
         license=license,
     )
-    if request.use_companion and request.needs_runner:
-        raise UsageError(
-            "A companion program loads the object itself",
-            code="options-conflict",
-            hint="Leave --loader companion away to use --set, --map or --license.",
-        )
+    request.check_loader()
     reporter = make_reporter(verbose)
     wanted = sys.stdout.isatty() if bring_up is None else bring_up
     try:
@@ -162,17 +174,6 @@ def run(
     if outcome.error:
         raise outcome.error
     raise typer.Exit(outcome.status)
-
-
-def _use_companion(loader: str | None) -> bool | None:
-    from provisioner.core.errors import UsageError
-
-    choices = {None: None, "companion": True, "runner": False}
-    if loader not in choices:
-        raise UsageError(
-            f"There is no loader called '{loader}'", code="unknown-loader", hint="Use runner or companion."
-        )
-    return choices[loader]
 
 
 def _find_instance(name: str, wanted: bool, reporter: Reporter) -> Instance:

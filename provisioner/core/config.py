@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from provisioner.core.errors import UsageError
 from provisioner.core.host import ARCHES, cpu_count, host_arch, normal_arch
+from provisioner.core.names import is_package_name
 from provisioner.core.paths import Paths
 
 if TYPE_CHECKING:
@@ -428,9 +429,7 @@ def _parse_url(text: str) -> str:
 
 
 def _parse_packages(names: list[str]) -> tuple[str, ...]:
-    # Debian policy 5.6.1, with an optional version. A name that ends in '-' would make apt remove a package.
-    valid = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](=[A-Za-z0-9.+:~-]+)?")
-    strange = [name for name in names if not valid.fullmatch(name)]
+    strange = [name for name in names if not is_package_name(name)]
     if strange:
         raise ValueError(f"not the name of a package: {', '.join(map(_shown, strange))}")
     return tuple(dict.fromkeys(names))

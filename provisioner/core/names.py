@@ -10,6 +10,8 @@ MAX_LENGTH = 40
 # Lower case only: macOS file systems usually take "Dev" and "dev" for one directory, and ssh_config(5)
 # and host names do not tell them apart either. 40 leaves room in a Unix socket's path.
 _INSTANCE = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
+# Debian policy 5.6.1. A name that ends in '-' would make apt remove a package.
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](=[A-Za-z0-9.+:~-]+)?")
 
 
 def check_instance_name(name: str) -> str:
@@ -20,6 +22,15 @@ def check_instance_name(name: str) -> str:
 def check_snapshot_name(name: str) -> str:
     """Return ``name`` when a snapshot may be called so; raises UsageError("bad-name") otherwise."""
     return _check(name, "a snapshot")
+
+
+def is_package_name(name: str) -> bool:
+    """Whether apt takes ``name`` for a package to install, with an optional version.
+
+    >>> [is_package_name(name) for name in ("g++", "bpftool=7.5", "clang-", "-o")]
+    [True, True, False, False]
+    """
+    return bool(_PACKAGE.fullmatch(name))
 
 
 def _check(name: str, bearer: str) -> str:

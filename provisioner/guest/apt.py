@@ -20,6 +20,7 @@ _APT = (
 _NEED = re.compile(r"Need to get ([\d.,]+) ([kMG]?B)")
 _COUNT = re.compile(r"(\d+) upgraded, (\d+) newly installed")
 _UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+_UNKNOWN = re.compile(r"Unable to locate package (\S+)|Package '?([\w+.-]+)'? has no installation candidate")
 _UNREACHABLE = ("Could not resolve", "Could not connect", "Failed to fetch", "Temporary failure resolving")
 
 
@@ -31,6 +32,23 @@ def find_missing(guest: Guest, packages: Sequence[str]) -> list[str]:
     words = ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\\n", *packages]
     listed = guest.run(words, check=False).stdout.splitlines()
     return [name for name in packages if f"installed {name}" not in listed]
+
+
+def bare_name(package: str) -> str:
+    """The name alone of a package that may be given with a version.
+
+    >>> [bare_name(name) for name in ("clang", "bpftool=7.5")]
+    ['clang', 'bpftool']
+    """
+    return package.partition("=")[0]
+
+
+def find_versions(guest: Guest, packages: Sequence[str]) -> dict[str, str]:
+    """Name -> version of those of ``packages`` that are installed, in their order."""
+    words = ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package} ${Version}\\n", *map(bare_name, packages)]
+    lines = (line.split() for line in guest.run(words, check=False).stdout.splitlines())
+    versions = {fields[1]: fields[2] for fields in lines if len(fields) == 3 and fields[0] == "installed"}
+    return {name: versions[name] for name in map(bare_name, packages) if name in versions}
 
 
 def update(guest: Guest, reporter: Reporter) -> None:
@@ -117,9 +135,16 @@ def _apt_error(words: Sequence[str], status: int, evidence: Sequence[str]) -> Gu
             details=details,
             hint="Give it more: `ebpf-dev delete`, then `ebpf-dev up --disk 40G`.",
         )
+    if unknown := [name or other for name, other in _UNKNOWN.findall(details)]:
+        return GuestError(
+            f"The guest's distribution has no package called {' or '.join(dict.fromkeys(unknown))}",
+            code="unknown-package",
+            details=details,
+            hint="`ebpf-dev exec -- apt-cache search WORD` finds packages by what they are for.",
+        )
     return GuestError(
         f"apt-get {words[0]} failed in the guest with status {status}",
         code="apt-failed",
         details=details,
-        hint="`ebpf-dev up` tries again from where it stopped.",
+        hint="The same command again goes on from where it stopped.",
     )

@@ -15,14 +15,18 @@
 #include "lines.h"
 #include "message.h"
 #include "util.h"
+#include "watch.h"
 
 /* How long a companion may take to detach and to print its last table after it was asked to end. */
 #define GRACE_SECONDS 5.0
+#define WORDS_MILLISECONDS 3000
+#define SETTLED_SECONDS 1.0
 
 static struct line_reader outputs[] = { { .fd = -1 }, { .fd = -1 } };
 static pid_t companion;
 static int exit_status;
 static bool asked_to_end;
+static __u32 programs_before;
 
 static void say_companion_line(const void *stream, const char *line, size_t length)
 {
@@ -67,12 +71,21 @@ static void become_companion(char *const argv[], int output, int errors)
 	_exit(127);
 }
 
+/* The greatest id of a program that there is now, when it is greater than this one. */
+static __u32 newest_program(__u32 id)
+{
+	while (!bpf_prog_get_next_id(id, &id))
+		;
+	return id;
+}
+
 int companion_start(char *const argv[])
 {
 	int output, errors;
 
 	if (open_output(&outputs[0], "stdout", &output) || open_output(&outputs[1], "stderr", &errors))
 		return -ENOTTY;
+	programs_before = newest_program(0);
 	companion = fork_tied();
 	if (companion == 0)
 		become_companion(argv, output, errors);
@@ -116,6 +129,45 @@ void companion_reap(void)
 bool companion_ended(void)
 {
 	return companion <= 0;
+}
+
+/* Until it says its first line; one that says nothing gets its triggers nevertheless. */
+static void await_words(void)
+{
+	struct pollfd fds[] = { { outputs[0].fd, POLLIN, 0 }, { outputs[1].fd, POLLIN, 0 } };
+
+	poll(fds, 2, WORDS_MILLISECONDS);
+}
+
+/* A front end compiles after its first words, one program after the other. */
+static bool await_programs(const struct options *options, int signals)
+{
+	double begin = seconds_now(), changed = begin;
+	__u32 newest = programs_before;
+
+	while (!companion_ended() && seconds_now() - begin < options->patience) {
+		__u32 now = newest_program(programs_before);
+
+		if (end_is_asked(options, signals))
+			return true;
+		if (now > programs_before && now == newest && seconds_now() - changed > SETTLED_SECONDS)
+			return false;
+		if (now != newest)
+			changed = seconds_now();
+		newest = now;
+		poll(NULL, 0, 100);
+		companion_read();
+		messages_flush();
+	}
+	return false;
+}
+
+bool companion_await(const struct options *options, int signals)
+{
+	if (options->patience)
+		return await_programs(options, signals);
+	await_words();
+	return false;
 }
 
 void companion_stop(void)

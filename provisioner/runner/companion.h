@@ -5,7 +5,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "run.h"
+
 int companion_start(char *const argv[]);	/* 0 or -errno */
+/* Until its programs can be thought attached, as options->patience allows. Returns whether we are asked to end. */
+bool companion_await(const struct options *options, int signals);
 size_t companion_descriptors(int *descriptors, size_t limit);
 void companion_read(void);
 void companion_reap(void);			/* after SIGCHLD */

@@ -4,7 +4,6 @@
  * it makes in the kernel hangs on its own descriptors and children.
  */
 #include <net/if.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +19,7 @@
 #include "attach/syscalls.h"
 #include "children.h"
 #include "companion.h"
+#include "load/foreign.h"
 #include "load/instructions.h"
 #include "load/interrupt.h"
 #include "load/libbpf_log.h"
@@ -152,6 +152,12 @@ static void clean_up(struct run *run)
 	unload_object(run);
 }
 
+static void say_programs(const struct run *run)
+{
+	for (size_t i = 0; i < run->program_count; i++)
+		say_program(&run->programs[i], false);
+}
+
 static int load_stage(struct run *run)
 {
 	double start = seconds_now();
@@ -161,23 +167,36 @@ static int load_stage(struct run *run)
 	status = load_object(run);
 	interrupt_forbid();
 	if (status)
-		for (size_t i = 0; i < run->program_count; i++)
-			say_program(&run->programs[i], false);
+		say_programs(run);
 	message_stage("load", status == EXIT_OK, seconds_now() - start);
 	messages_flush();
 	return status;
 }
 
-/* Until it says its first line; one that says nothing gets its triggers nevertheless. */
-static void await_companion(void)
+/* bpftool or xdp-loader does both; our own copy of the object says what things are called and what they hold. */
+static int foreign_stages(struct run *run, int signals)
 {
-	struct pollfd fds[2];
-	int others[2];
-	size_t count = companion_descriptors(others, 2);
+	double start = seconds_now();
+	int status = open_for_foreign(run);
 
-	for (size_t i = 0; i < count; i++)
-		fds[i] = (struct pollfd){ others[i], POLLIN, 0 };
-	poll(fds, count, 3000);
+	if (!status) {
+		trace_open();
+		run->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+		status = find_device(run);
+	}
+	if (!status)
+		status = foreign_load(run, signals);
+	message_stage("load", status == EXIT_OK, seconds_now() - start);
+	start = seconds_now();
+	if (status) {
+		say_programs(run);
+	} else {
+		events_open(run);
+		status = attach_foreign(run);
+		message_stage("attach", status == EXIT_OK, seconds_now() - start);
+	}
+	messages_flush();
+	return status;
 }
 
 /* The program brings its own loader: run that, and do the rest as always. Returns its exit status. */
@@ -196,11 +215,14 @@ static int run_companion(const struct options *options, const char **reason)
 						      .details = strerror(-error) });
 		return EXIT_INTERNAL;
 	}
-	await_companion();
-	triggers_start(options->triggers, options->trigger_count, -1);
-	activity_start_beside(options);
-	work_start_beside(options);
-	*reason = watch(options, signals);
+	if (companion_await(options, signals)) {
+		*reason = "signal";
+	} else {
+		triggers_start(options->triggers, options->trigger_count, -1);
+		activity_start_beside(options);
+		work_start_beside(options);
+		*reason = watch(options, signals);
+	}
 	companion_stop();
 	triggers_stop();
 	activity_stop();
@@ -235,10 +257,10 @@ int main(int argc, char **argv)
 		return status;
 	}
 	libbpf_log_start(run.options.verbose);
-	status = load_stage(&run);
+	status = run.options.loader ? EXIT_OK : load_stage(&run);
 	if (!status) {
 		signals = catch_signals();
-		status = attach_stage(&run);
+		status = run.options.loader ? foreign_stages(&run, signals) : attach_stage(&run);
 		if (count_attached(&run))
 			reason = run_stage(&run, signals);
 	}

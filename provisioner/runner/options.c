@@ -6,10 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "load/foreign.h"
+
 static const char USAGE[] =
 	"Usage: runner --object FILE [options]\n"
+	"       runner --object FILE --loader bpftool|xdp-loader [options]\n"
 	"       runner --companion PROGRAM [--object FILE] [--for SECONDS] [--trigger CMD] [-- ARGUMENTS]\n"
 	"Load and attach an eBPF object as root; report as JSON lines on stdout (see message.h).\n"
+	"  --loader NAME   let this one load and attach, and show what its programs do\n"
+	"  --patience SECONDS  wait so long for the companion to load programs, and not only for its first line\n"
+	"  --hook TEXT     what the companion's programs hook, when no object says it (repeatable)\n"
 	"  --for SECONDS   stop after that long; without it on SIGINT, SIGTERM or the end of stdin\n"
 	"  --no-stdin      do not watch stdin\n"
 	"  --trace         read bpf_printk even when no program seems to call it\n"
@@ -30,11 +36,14 @@ static const char USAGE[] =
 
 enum { OPT_OBJECT = 256, OPT_FOR, OPT_NO_STDIN, OPT_TRACE, OPT_DEV, OPT_PROG, OPT_TRIGGER, OPT_LOG_DIR, OPT_VERBOSE,
        OPT_COMPANION, OPT_CGROUP, OPT_ATTACH_TO, OPT_PASSIVE, OPT_BIN, OPT_OWN_BINARY, OPT_PID, OPT_SET, OPT_MAP,
-       OPT_LICENSE };
+       OPT_LICENSE, OPT_LOADER, OPT_PATIENCE, OPT_HOOK };
 
 static const struct option OPTIONS[] = {
 	{ "object", required_argument, NULL, OPT_OBJECT },
 	{ "companion", required_argument, NULL, OPT_COMPANION },
+	{ "loader", required_argument, NULL, OPT_LOADER },
+	{ "patience", required_argument, NULL, OPT_PATIENCE },
+	{ "hook", required_argument, NULL, OPT_HOOK },
 	{ "for", required_argument, NULL, OPT_FOR },
 	{ "no-stdin", no_argument, NULL, OPT_NO_STDIN },
 	{ "trace", no_argument, NULL, OPT_TRACE },
@@ -62,13 +71,21 @@ static void refuse(const char *problem)
 	exit(EXIT_USAGE);
 }
 
-static double parse_seconds(const char *text)
+static void refuse_value(const char *option, const char *wanted)
+{
+	char problem[128];
+
+	snprintf(problem, sizeof(problem), "%s takes %s", option, wanted);
+	refuse(problem);
+}
+
+static double parse_seconds(const char *option, const char *text)
 {
 	char *end;
 	double seconds = strtod(text, &end);
 
 	if (end == text || *end || !isfinite(seconds) || seconds <= 0)
-		refuse("--for takes a number of seconds greater than 0");
+		refuse_value(option, "a number of seconds greater than 0");
 	return seconds;
 }
 
@@ -78,7 +95,7 @@ static int parse_pid(const char *text)
 	long pid = strtol(text, &end, 10);
 
 	if (end == text || *end || pid <= 0 || pid > INT_MAX)
-		refuse("--pid takes the number of a process");
+		refuse_value("--pid", "the number of a process");
 	return pid;
 }
 
@@ -86,7 +103,7 @@ static int parse_pid(const char *text)
 static void take_map_entry(struct options *options, char **argv)
 {
 	if (!argv[optind])
-		refuse("--map takes a map's name and KEY=VALUE");
+		refuse_value("--map", "a map's name and KEY=VALUE");
 	options->entries[options->entry_count].map = optarg;
 	options->entries[options->entry_count++].entry = argv[optind++];
 }
@@ -101,7 +118,18 @@ static void take_option(struct options *options, int option, char **argv)
 		options->companion = optarg;
 		break;
 	case OPT_FOR:
-		options->seconds = parse_seconds(optarg);
+		options->seconds = parse_seconds("--for", optarg);
+		break;
+	case OPT_LOADER:
+		options->loader = foreign_loader(optarg);
+		if (!options->loader)
+			refuse_value("--loader", "bpftool or xdp-loader");
+		break;
+	case OPT_PATIENCE:
+		options->patience = parse_seconds("--patience", optarg);
+		break;
+	case OPT_HOOK:
+		options->hooks[options->hook_count++] = optarg;
 		break;
 	case OPT_NO_STDIN:
 		options->use_stdin = false;
@@ -167,6 +195,7 @@ struct options parse_options(int argc, char **argv)
 	options.programs = calloc(argc, sizeof(char *));
 	options.triggers = calloc(argc, sizeof(char *));
 	options.settings = calloc(argc, sizeof(char *));
+	options.hooks = calloc(argc, sizeof(char *));
 	options.entries = calloc(argc, sizeof(*options.entries));
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1)

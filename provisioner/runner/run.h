@@ -12,12 +12,16 @@
 	(LIBBPF_MAJOR_VERSION > (major) || (LIBBPF_MAJOR_VERSION == (major) && LIBBPF_MINOR_VERSION >= (minor)))
 
 /* Exit statuses; those of load and attach are those of the tool itself. */
-enum { EXIT_OK = 0, EXIT_INTERNAL = 1, EXIT_USAGE = 2, EXIT_LOAD = 7, EXIT_ATTACH = 8 };
+enum { EXIT_OK = 0, EXIT_INTERNAL = 1, EXIT_USAGE = 2, EXIT_LOAD = 7, EXIT_ATTACH = 8, EXIT_INTERRUPTED = 130 };
 
 struct options {
 	const char *object;
 	const char *companion;	/* the program's own user space, which loads the object itself */
 	char **companion_argv;	/* for execv; the first element is a place for its name */
+	double patience;	/* seconds to wait for the companion's programs; 0: for its first line only */
+	const char **hooks;	/* of the companion's programs, when there is no object */
+	size_t hook_count;
+	const struct foreign_loader *loader; /* loads instead of us, or NULL */
 	double seconds;		/* 0: until told to stop */
 	bool trace;		/* read the trace even when no program calls bpf_printk */
 	bool use_stdin;		/* the end of stdin asks us to stop */
@@ -48,6 +52,7 @@ enum program_state { PROGRAM_PENDING, PROGRAM_ATTACHED, PROGRAM_SKIPPED, PROGRAM
 
 struct program {
 	struct bpf_program *bpf;
+	int foreign_fd;		/* the same program when another loader loaded it, or -1 */
 	const char *name;
 	const char *section;
 	enum bpf_prog_type type;	/* as loaded */
@@ -76,6 +81,8 @@ struct run {
 	int device_index;		/* where network programs attach */
 	int stats_fd;			/* keeps the kernel counting runs */
 };
+
+int loaded_fd(const struct program *program); /* of the loaded program, whoever loaded it; negative when it is not */
 
 /* Where program messages get their words from. */
 void program_set(struct program *program, enum program_state state, const char *format, ...)

@@ -52,6 +52,14 @@ static bool stdin_ended(void)
 	return n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN);
 }
 
+bool end_is_asked(const struct options *options, int signals)
+{
+	struct pollfd fds[] = { { signals, POLLIN, 0 }, { options->use_stdin ? STDIN_FILENO : -1, POLLIN, 0 } };
+
+	poll(fds, 2, 0);
+	return (fds[0].revents && read_signals(signals)) || (fds[1].revents && stdin_ended());
+}
+
 static int smaller_wait(int a, int b)
 {
 	return a < 0 ? b : b < 0 ? a : a < b ? a : b;

@@ -8,6 +8,8 @@
 int catch_signals(void);
 /* Returns the reason to stop: what "done" says (message.h). */
 const char *watch(const struct options *options, int signals);
+/* For those who wait for something else before the main loop begins: whether to end now. Does not wait. */
+bool end_is_asked(const struct options *options, int signals);
 /* What was said before the programs were detached, and has not been read yet. */
 void read_the_rest(void);
 

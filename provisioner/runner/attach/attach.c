@@ -19,6 +19,7 @@
 #include "attach/struct_ops.h"
 #include "attach/syscalls.h"
 #include "attach/uprobes.h"
+#include "load/foreign.h"
 #include "load/libbpf_log.h"
 #include "message.h"
 #include "show/verdicts.h"
@@ -212,12 +213,17 @@ static void fail_absent(struct run *run)
 			run->programs[i].state = PROGRAM_FAILED;
 }
 
+int loaded_fd(const struct program *program)
+{
+	return program->foreign_fd >= 0 ? program->foreign_fd : bpf_program__fd(program->bpf);
+}
+
 static void put_counts(struct json *json, const struct program *program)
 {
 	struct bpf_prog_info info = {};
 	__u32 size = sizeof(info);
 
-	if (bpf_obj_get_info_by_fd(bpf_program__fd(program->bpf), &info, &size))
+	if (bpf_obj_get_info_by_fd(loaded_fd(program), &info, &size))
 		return;
 	json_put_unsigned(json, "run_count", info.run_cnt);
 	json_put_unsigned(json, "run_time_ns", info.run_time_ns);
@@ -283,6 +289,14 @@ static int report_failures(const struct run *run)
 	return EXIT_ATTACH;
 }
 
+static int say_attached(const struct run *run)
+{
+	for (size_t i = 0; i < run->program_count; i++)
+		say_program(&run->programs[i], false);
+	libbpf_log_forward();
+	return report_failures(run);
+}
+
 static void attach_pending(struct run *run, bool judging_bpf)
 {
 	for (size_t i = 0; i < run->program_count; i++)
@@ -300,10 +314,13 @@ int attach_programs(struct run *run)
 	attach_pending(run, true); /* from then on bpf() may be denied to us */
 	if (!count_attached(run))
 		fail_absent(run);
-	for (size_t i = 0; i < run->program_count; i++)
-		say_program(&run->programs[i], false);
-	libbpf_log_forward();
-	return error ? EXIT_ATTACH : report_failures(run);
+	return error ? EXIT_ATTACH : say_attached(run);
+}
+
+int attach_foreign(struct run *run)
+{
+	watch_verdicts(run);
+	return say_attached(run);
 }
 
 void detach_programs(struct run *run)
@@ -322,4 +339,5 @@ void detach_programs(struct run *run)
 			close(program->link_fd);
 		program->link_fd = -1;
 	}
+	foreign_unload(run);
 }

@@ -34,11 +34,12 @@ static const struct known_ops {
 	const char *since; /* Linux release */
 	const char *config;
 	const char *name_member;
+	bool in_backports; /* a distribution's newer kernel is likely to have it */
 } KNOWN_OPS[] = {
-	{ "sched_ext_ops", "sched_ext", "6.12", "CONFIG_SCHED_CLASS_EXT", "name" },
-	{ "Qdisc_ops", "a queueing discipline in BPF", "6.16", "CONFIG_NET_SCH_BPF", "id" },
-	{ "hid_bpf_ops", "HID-BPF as struct_ops", "6.11", "CONFIG_HID_BPF", NULL },
-	{ "tcp_congestion_ops", "TCP congestion control in BPF", "5.6", "CONFIG_BPF_JIT", "name" },
+	{ "sched_ext_ops", "sched_ext", "6.12", "CONFIG_SCHED_CLASS_EXT", "name", true },
+	{ "Qdisc_ops", "a queueing discipline in BPF", "6.16", "CONFIG_NET_SCH_BPF", "id", true },
+	{ "hid_bpf_ops", "HID-BPF as struct_ops", "6.11", "CONFIG_HID_BPF", NULL, false },
+	{ "tcp_congestion_ops", "TCP congestion control in BPF", "5.6", "CONFIG_BPF_JIT", "name", false },
 };
 
 static struct ops {
@@ -109,8 +110,9 @@ static void say_kernel_lacks(const char *type)
 		snprintf(details, sizeof(details), is_older(system.release, known->since) ?
 				 "Linux has it since %s (%s)." : "Linux has it since %s, but this one was built without %s.",
 			 known->since, known->config);
-		snprintf(hint, sizeof(hint), "%s needs a kernel >= %s with %s.", known->what, known->since,
-			 known->config);
+		snprintf(hint, sizeof(hint), "%s needs a kernel >= %s with %s.%s", known->what, known->since,
+			 known->config, known->in_backports ? " `ebpf-dev up NAME --kernel backports` makes an instance "
+							      "with a newer kernel." : "");
 	}
 	message_error(&(struct error_report){ .code = "kernel-lacks", .brief = brief, .details = details, .hint = hint });
 }

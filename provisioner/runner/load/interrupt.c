@@ -25,7 +25,7 @@ static void end_at_once(int number)
 
 	(void)number;
 	say_last(LAST, sizeof(LAST) - 1);
-	_exit(130);
+	_exit(EXIT_INTERRUPTED);
 }
 
 /* libbpf trusts what an ELF file says about itself. */

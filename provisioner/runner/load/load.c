@@ -109,7 +109,7 @@ static void prepare_programs(struct run *run)
 
 		program->bpf = bpf;
 		dialect_infer_type(run->object, bpf);
-		program->link_fd = program->verdicts_fd = program->verdicts_link_fd = -1;
+		program->link_fd = program->foreign_fd = program->verdicts_fd = program->verdicts_link_fd = -1;
 		prepare_program(&run->options, program, first_time);
 	}
 }
@@ -318,14 +318,19 @@ static void free_logs(struct run *run)
 	}
 }
 
-int load_object(struct run *run)
+int open_for_foreign(struct run *run)
 {
 	int status = read_image(&run->options);
 
 	if (!status)
 		status = open_object(run);
-	if (!status)
-		status = check_choices(run);
+	return status ? status : check_choices(run);
+}
+
+int load_object(struct run *run)
+{
+	int status = open_for_foreign(run);
+
 	if (!status)
 		status = struct_ops_check(run);
 	if (status) {

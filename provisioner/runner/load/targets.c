@@ -56,14 +56,32 @@ static void find_near(const struct btf_hook *hook, struct near_names *near)
 	}
 }
 
+/* A static function may be missing in BTF, or be changed by the compiler; a kprobe needs no BTF (see hooks.h). */
+static bool suggest_kprobe(struct program *program, const char *function)
+{
+	struct near_names near = { .wanted = function };
+	char copy[128];
+	bool copied = find_function_copy(function, copy, sizeof(copy), &near);
+
+	if (copied)
+		program_set(program, PROGRAM_SKIPPED, "this kernel's BTF has no function %s, of which the compiler made "
+						      "%s; SEC(\"kprobe/%s\") finds that", function, copy, function);
+	else if (near.exact)
+		program_set(program, PROGRAM_SKIPPED, "the function %s is not in this kernel's BTF, which fentry and "
+						      "fexit need; SEC(\"kprobe/%s\") does without", function, function);
+	return copied || near.exact;
+}
+
 static void skip_absent(const struct btf_hook *hook, struct program *program, const char *target)
 {
 	struct near_names near = { .wanted = target };
 	char nearby[sizeof(near.best) + 40];
 
-	find_near(hook, &near);
 	program->absent = true;
 	snprintf(program->target, sizeof(program->target), "%s", target);
+	if (!*hook->btf_prefix && suggest_kprobe(program, target))
+		return;
+	find_near(hook, &near);
 	program_set(program, PROGRAM_SKIPPED, "this kernel's BTF has no %s %s%s", hook->what, target,
 		    near_names_text(&near, nearby, sizeof(nearby)));
 }

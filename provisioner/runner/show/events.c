@@ -299,7 +299,7 @@ void events_open(struct run *run)
 
 	readings_use_stacks(run);
 	bpf_object__for_each_map(map, run->object)
-		if ((is_ring(map) || is_perf(map)) && map_count < MAX_MAPS)
+		if ((is_ring(map) || is_perf(map)) && bpf_map__fd(map) >= 0 && map_count < MAX_MAPS)
 			open_map(btf, map);
 }
 

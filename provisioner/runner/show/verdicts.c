@@ -71,7 +71,7 @@ static const char *const *find_names(const struct program *program)
 }
 
 /* The BTF id of the program's own function, by which an fexit program finds it; 0 when it has none. */
-static __u32 find_function(int program_fd)
+static __u32 find_function(int fd)
 {
 	struct bpf_prog_info info = {};
 	struct bpf_func_info function = {};
@@ -80,7 +80,7 @@ static __u32 find_function(int program_fd)
 	info.nr_func_info = 1;
 	info.func_info_rec_size = sizeof(function);
 	info.func_info = (unsigned long)&function;
-	if (bpf_obj_get_info_by_fd(program_fd, &info, &size) || !info.nr_func_info)
+	if (bpf_obj_get_info_by_fd(fd, &info, &size) || !info.nr_func_info)
 		return 0;
 	return function.type_id;
 }
@@ -93,7 +93,7 @@ static __u32 find_function(int program_fd)
  * The helper (Linux 5.17) and not a place in ctx: where the return value lies there depends on how many arguments
  * the kernel believes the program to have, five when its BTF does not show the context's own type.
  */
-static int load_counter(int program_fd, __u32 function_id, int map_fd)
+static int load_counter(int fd, __u32 function_id, int map_fd)
 {
 	const struct bpf_insn code[] = {
 		INSN(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_2, BPF_REG_10, 0, 0),
@@ -116,15 +116,15 @@ static int load_counter(int program_fd, __u32 function_id, int map_fd)
 		INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
 	};
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_TRACE_FEXIT,
-		    .attach_prog_fd = program_fd, .attach_btf_id = function_id);
+		    .attach_prog_fd = fd, .attach_btf_id = function_id);
 
 	return bpf_prog_load(BPF_PROG_TYPE_TRACING, "verdicts", "GPL", code, sizeof(code) / sizeof(code[0]), &opts);
 }
 
 /* Returns the link or a negative errno. */
-static int hook(int program_fd, __u32 function_id, int map_fd)
+static int hook(int fd, __u32 function_id, int map_fd)
 {
-	int counter_fd = load_counter(program_fd, function_id, map_fd);
+	int counter_fd = load_counter(fd, function_id, map_fd);
 	int link_fd = counter_fd < 0 ? counter_fd : bpf_raw_tracepoint_open(NULL, counter_fd);
 
 	if (counter_fd >= 0)
@@ -154,13 +154,13 @@ static void unwatch(struct program *program)
 
 void verdicts_watch(struct program *program)
 {
-	int program_fd = bpf_program__fd(program->bpf);
-	__u32 function_id = find_names(program) ? find_function(program_fd) : 0;
+	int fd = loaded_fd(program);
+	__u32 function_id = find_names(program) ? find_function(fd) : 0;
 
 	if (!function_id)
 		return;
 	program->verdicts_fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "verdicts", 4, 8, PLACES, NULL);
-	program->verdicts_link_fd = hook(program_fd, function_id, program->verdicts_fd);
+	program->verdicts_link_fd = hook(fd, function_id, program->verdicts_fd);
 	if (program->verdicts_link_fd < 0) {
 		say_uncounted(program->verdicts_link_fd);
 		unwatch(program);

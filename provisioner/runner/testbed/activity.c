@@ -270,9 +270,12 @@ void activity_start_for(const struct run *run)
 
 void activity_start_beside(const struct options *options)
 {
-	if (!is_wanted(options) || !options->object)
+	if (!is_wanted(options))
 		return;
-	choose_for_object(options->object);
+	if (options->object)
+		choose_for_object(options->object);
+	for (size_t i = 0; i < options->hook_count; i++)
+		choose_for_hook(options->hooks[i]);
 	start_keeper();
 }
 

@@ -1,0 +1,115 @@
+"""One eBPF program from its file to the end of its run: sent, built, loaded, attached, watched, explained."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioner.bpf.build import BuildPlan, host_paths, plan_build
+from provisioner.bpf.ctext import has_license
+from provisioner.bpf.explain import hint_text
+from provisioner.bpf.protocol import FOREIGN_LOADERS, RunnerError, RunnerOptions, VerifierLog
+from provisioner.bpf.sources import Sources, find_sources
+from provisioner.core.errors import BuildError, EbpfDevError, LoadError
+from provisioner.core.paths import ensure_dir
+from provisioner.guest.base import Guest
+from provisioner.guest.recipe import HOME
+from provisioner.workflows.build import Builder
+from provisioner.workflows.explain import explain_refusal, object_beside
+from provisioner.workflows.instances import connected
+from provisioner.workflows.running import Run
+
+
+@dataclass(frozen=True)
+class ProgramRun:
+    """The stages of one run; each method is one."""
+
+    run: Run
+
+    def carry_out(self) -> int:
+        """The exit status of a run that ended well or of the companion; a failed program is raised."""
+        record = self.run.instance.record
+        sources = find_sources(
+            self.run.target.file,
+            self.run.request.include_dirs,
+            arch=record.arch,
+            use_companion=self.run.request.use_companion,
+        )
+        self._tell(sources)
+        cflags = self.run.request.cflags
+        plan = plan_build(sources, home=HOME, release=record.release, arch=record.arch, cflags=cflags)
+        with connected(self.run.instance) as guest:
+            built = Builder(self.run, guest, sources, plan).build()
+            options = self._options(plan, built.companion)
+            seen = self.run.watch(guest, options.argv(built.runner), plan.run_dir)
+            kept = [self._keep_log(guest, log, plan) for log in seen.logs]
+        if seen.failure:
+            raise self._program_error(seen.failure, sources, kept)
+        assert seen.done is not None
+        if seen.done.status and (hint := hint_text("\n".join(seen.companion), "load", "attach")):
+            self.run.builder.add_note(hint)
+        return seen.done.status
+
+    def _tell(self, sources: Sources) -> None:
+        """What was found or passed over on the host, before anything takes time."""
+        for note in sources.notes:
+            self.run.builder.add_note(note)
+        for warning in sources.warnings:
+            self.run.warn(warning)
+        if not (sources.is_object or self.run.request.license or has_license(sources.text)):
+            self.run.warn(
+                f"{sources.program.name} has no license, so the kernel refuses it helpers that only GPL code may "
+                'call; add: char LICENSE[] SEC("license") = "GPL"; or run it with --license GPL'
+            )
+
+    def _options(self, plan: BuildPlan, companion: str | None) -> RunnerOptions:
+        request = self.run.request
+        return RunnerOptions(
+            object=plan.object,
+            loader=request.loader if request.loader in FOREIGN_LOADERS else None,
+            companion=companion if self._wants_companion() else None,
+            arguments=request.arguments,
+            seconds=request.seconds,
+            device=request.device,
+            cgroup=request.cgroup,
+            passive=request.triggers == (),
+            bin=request.bin,
+            own_binary=None if self._wants_companion() else companion,
+            pid=request.pid,
+            attach_to=request.attach_to,
+            programs=request.programs,
+            triggers=self.run.triggers(),
+            log_dir=plan.directory,
+            settings=request.settings,
+            map_entries=request.map_entries,
+            license=request.license,
+        )
+
+    def _wants_companion(self) -> bool:
+        if self.run.request.use_companion is None:
+            return not self.run.request.needs_runner
+        return self.run.request.use_companion
+
+    def _program_error(self, failure: RunnerError, sources: Sources, kept: Sequence[Path]) -> EbpfDevError:
+        """The runner's error in the host's words: file names, and where the whole log is now."""
+        error = failure.as_exception()
+        error.details = host_paths(error.details, sources)
+        known = hint_text(error.details, "load", "attach")
+        error.hint = known or error.hint
+        if isinstance(error, BuildError) and error.file:
+            error.file = host_paths(f"{error.file}:", sources).removesuffix(":")
+        if isinstance(error, LoadError) and failure.program and kept:
+            explain_refusal(error, failure.program, kept[0], [sources.root / file for file in sources.files])
+        if kept:
+            error.details += "\n" + "\n".join(f"The whole verifier log: {path}" for path in kept)
+        return error
+
+    def _keep_log(self, guest: Guest, log: VerifierLog, plan: BuildPlan) -> Path:
+        """Bring a verifier log, and the object that it is about, to the host, where they outlive the guest."""
+        name = re.sub(r"[^\w.-]", "_", f"{self.run.target.file.stem}-{log.program}.verifier.log")
+        path = ensure_dir(self.run.instance.paths.logs) / name
+        guest.get(log.path, path)
+        guest.get(plan.object, object_beside(path))
+        return path

@@ -1,0 +1,135 @@
+"""What every kind of run shares: its report, its messages, and the runner that it watches."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from provisioner.bpf.examples import Example
+from provisioner.bpf.protocol import Companion, Done, Message, RunnerError, VerifierLog, parse_message
+from provisioner.bpf.report import ReportBuilder
+from provisioner.core.errors import GuestError
+from provisioner.core.reporter import Reporter
+from provisioner.guest.base import Guest
+from provisioner.guest.recipe import HOME, make_tar
+from provisioner.workflows.instances import DEFAULT_NAME, Instance
+from provisioner.workflows.run_request import RunRequest
+
+# Old builds go by age; the directory being made is new again even when an interrupted one was there.
+_SEND = (
+    'find "$1" -mindepth 1 -maxdepth 1 -mtime +7 -exec rm -rf {} + 2>/dev/null; '
+    'rm -rf "$2" && mkdir -p "$2" && tar -x -C "$2"'
+)
+#: ``sh -c IN NAME DIRECTORY COMMAND...`` runs a command in a directory of the guest.
+IN = 'cd "$1" && shift && exec "$@"'
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Target:
+    """The file that a name on the command line means, and the example it belongs to."""
+
+    file: Path
+    example: Example | None = None
+
+
+@dataclass
+class Seen:
+    """What of the runner's messages decides how the run ends."""
+
+    failure: RunnerError | None = None
+    done: Done | None = None
+    logs: list[VerifierLog] = field(default_factory=list)
+    companion: deque[str] = field(default_factory=lambda: deque(maxlen=100))
+
+    def take(self, message: Message) -> None:
+        if isinstance(message, RunnerError) and self.failure is None:
+            self.failure = message
+        elif isinstance(message, VerifierLog):
+            self.logs.append(message)
+        elif isinstance(message, Companion):
+            self.companion.append(message.text)
+        elif isinstance(message, Done):
+            self.done = message
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run in progress. Setting ``stop`` ends it in good order."""
+
+    request: RunRequest
+    target: Target
+    instance: Instance
+    builder: ReportBuilder
+    on_message: Callable[[Message], None]
+    reporter: Reporter
+    stop: threading.Event
+
+    def warn(self, text: str) -> None:
+        """Tell the user and the report of something that stops nothing."""
+        self.reporter.warn(text)
+        self.builder.add_warning(text)
+
+    def timed(self, stage: str, action: Callable[[], T]) -> T:
+        """Do a stage of the host side, and put into the report how long it took."""
+        start, ok = time.monotonic(), False
+        try:
+            result = action()
+            ok = True
+            return result
+        finally:
+            self.builder.add_stage(stage, ok, time.monotonic() - start)
+
+    def triggers(self) -> Sequence[str]:
+        """The commands that make the programs run: those asked for, else the example's."""
+        if self.request.triggers is not None:
+            return self.request.triggers
+        return self.target.example.trigger if self.target.example else ()
+
+    def watch(self, guest: Guest, argv: Sequence[str], directory: str) -> Seen:
+        """Start the runner in a directory of the guest and pass on what it says until it has ended.
+
+        Its error, if there is one, is left to the caller. Raises GuestError("runner-died").
+        """
+        seen, stderr = Seen(), list[str]()
+
+        def on_line(stream: str, line: str) -> None:
+            if stream == "stderr":
+                stderr.append(line)
+                return
+            message = parse_message(line)
+            seen.take(message)
+            if not isinstance(message, RunnerError):  # told once more, with the host's file names
+                self.builder.add(message)
+            self.on_message(message)
+
+        status = guest.stream(["sh", "-c", IN, "run", directory, *argv], on_line, stop=self.stop)
+        if seen.done is None:
+            raise GuestError(
+                f"The runner ended with status {status} before it was done",
+                code="runner-died",
+                details="\n".join(stderr[-15:]),
+                hint="The guest may be out of memory: `ebpf-dev exec -- dmesg` tells.",
+            )
+        return seen
+
+
+def send(guest: Guest, directory: str, files: Mapping[str, Path | bytes]) -> None:
+    """Put files into a new directory of the guest; those that were made long ago are removed."""
+    guest.run(["sh", "-c", _SEND, "send", f"{HOME}/build", directory], input=make_tar(files), timeout=120)
+
+
+def package_missing(what: str, package: str, instance: str) -> GuestError:
+    """The error for ``what`` needs ``package`` (as `ebpf-dev add` calls it) and the guest has none."""
+    option = "" if instance == DEFAULT_NAME else f" -i {instance}"
+    return GuestError(
+        f"{what} needs {package}, which is not installed in instance '{instance}'",
+        code="package-missing",
+        hint=f"Install it: `ebpf-dev add {package}{option}`.",
+    )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from provisioner.backends.base import State
 from provisioner.core.errors import PASS_THROUGH_FAILURE, UsageError
 from provisioner.core.process import require_tool
+from provisioner.guest.clock import in_time
 from provisioner.guest.connection import quote_command
 from provisioner.workflows.instances import Instance, console_tail, require_running
 
@@ -32,7 +34,7 @@ def exec_command(instance: Instance, argv: Sequence[str]) -> int:
         raise UsageError(
             "There is no command to run", code="no-command", hint="For example `ebpf-dev exec -- uname -r`."
         )
-    status = _ssh(instance, [quote_command(argv)])
+    status = _ssh(instance, [in_time(quote_command(argv), time.time())])
     if status == _SSH_FAILED and instance.status().state is not State.RUNNING:
         tail = console_tail(instance.machine)
         print(f"ebpf-dev: instance '{instance.name}' stopped running\n{tail}", file=sys.stderr)  # noqa: T201

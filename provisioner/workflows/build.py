@@ -11,6 +11,7 @@ from provisioner.bpf.sources import Sources
 from provisioner.core.errors import BuildError
 from provisioner.core.process import CommandResult
 from provisioner.guest.base import Guest
+from provisioner.guest.clock import look
 from provisioner.guest.recipe import HOME, ensure_runner, runner_path
 from provisioner.guest.vmlinux import ensure_vmlinux
 from provisioner.workflows.running import IN, Run, package_missing, send
@@ -50,8 +51,8 @@ class Builder:
         Raises GuestError("package-missing") when the loader that was asked for is not installed.
         """
         runner, loader = runner_path(), self.run.request.loader or ""
-        look = [runner, self._vmlinux, self.plan.directory, self.plan.companion or "", loader]
-        there = self.guest.run(["sh", "-c", _LOOK, "look", *look]).stdout.split()
+        names = (runner, self._vmlinux, self.plan.directory, self.plan.companion or "", loader)
+        there = look(self.guest, self.run.reporter, _LOOK, *names)
         if loader in _LOADER_PACKAGES and "loader" not in there:
             raise package_missing(f"--loader {loader}", _LOADER_PACKAGES[loader], self.run.instance.name)
         if "runner" not in there:

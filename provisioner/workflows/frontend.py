@@ -12,6 +12,7 @@ from provisioner.bpf.frontends import FrontEnd
 from provisioner.bpf.protocol import RunnerOptions
 from provisioner.core.errors import UsageError
 from provisioner.guest.base import Guest
+from provisioner.guest.clock import look
 from provisioner.guest.recipe import HOME, ensure_runner, runner_path
 from provisioner.workflows.instances import connected
 from provisioner.workflows.running import Run, package_missing, send
@@ -59,8 +60,7 @@ class FrontEndRun:
             )
 
     def _prepare(self, guest: Guest, directory: str, files: Mapping[str, Path]) -> None:
-        look = _LOOK % self.frontend.probe
-        there = guest.run(["sh", "-c", look, "look", runner_path(), directory]).stdout.split()
+        there = look(guest, self.run.reporter, _LOOK % self.frontend.probe, runner_path(), directory)
         if "package" not in there:
             raise package_missing(f"A {self.frontend.name}", self.frontend.package, self.run.instance.name)
         if "runner" not in there:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from provisioner.guest.base import Guest
+from provisioner.guest.clock import clock_offset, describe_offset
 from provisioner.workflows.checks import Check
 
-# Prints NAME=VALUE lines, and for a fact that cannot be had no line. POSIX sh, run as root.
+# Prints NAME=VALUE lines, and for a fact that cannot be had no line. Run by bash as root. The name looked up is
+# that of the mirror in apt's sources, which may well be an address.
 _PROBE = r"""
+echo "clock=$EPOCHREALTIME"
 say() { [ -n "$2" ] && printf '%s=%s\n' "$1" "$2"; return 0; }
 release=$(uname -r)
 say kernel "$release"
@@ -26,6 +31,11 @@ say bpftool "$(bpftool version 2>/dev/null | head -n 1)"
 { cat "/boot/config-$release" 2>/dev/null || zcat /proc/config.gz 2>/dev/null; } |
     grep -E '^CONFIG_(KPROBES|FPROBE|SCHED_CLASS_EXT|BPF_LSM)=' | sed 's/^CONFIG_/config_/'
 [ -e /sys/kernel/tracing/kprobe_events ] && say kprobe_events yes
+say resolver "$(awk '$1 == "nameserver" {print $2; exit}' /etc/resolv.conf)"
+say proxy "$(apt-config shell proxy Acquire::http::Proxy 2>/dev/null)"
+host=$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | head -n 1 | sed 's,^[a-z+]*://,,; s,[/:].*,,')
+say name "$host"
+[ -n "$host" ] && timeout 10 getent ahosts "$host" >/dev/null && say resolved yes
 exit 0
 """
 
@@ -44,6 +54,12 @@ class _Feature:
 
 _NEWER_KERNEL = "Use an image with a newer kernel (`ebpf-dev images`)."
 _PROVISION = "`ebpf-dev delete` and `ebpf-dev up` provision the guest anew."
+# QEMU's 10.0.2.3 passes a question on to the first IPv4 server that the host has when it is asked (libslirp looks
+# at the host's configuration anew every second), so that a change of network needs nothing from us.
+_DNS_CURE = (
+    "When the host finds it: QEMU asks the first IPv4 name server of the host only, and knows nothing of a VPN "
+    "that answers for some names (split DNS). Set `proxy:`, or write the address into the guest's /etc/hosts."
+)
 _FEATURES = (
     _Feature("BTF", "btf", "the kernel describes its types", "missing: CO-RE programs and vmlinux.h need it",
              "Use a kernel built with CONFIG_DEBUG_INFO_BTF."),
@@ -65,7 +81,9 @@ _FEATURES = (
 
 def guest_checks(guest: Guest) -> list[Check]:
     """Look at a running guest with one command; raises GuestError when it does not answer."""
-    return judge_guest(parse_probe(guest.run(["sh", "-c", _PROBE], timeout=60.0).stdout))
+    asked = time.time()
+    facts = parse_probe(guest.run(["bash", "-c", _PROBE], timeout=60.0).stdout)
+    return judge_guest(facts, (asked, time.time()))
 
 
 def parse_probe(text: str) -> dict[str, str]:
@@ -74,10 +92,38 @@ def parse_probe(text: str) -> dict[str, str]:
     return {name: value.strip() for name, equals, value in pairs if equals}
 
 
-def judge_guest(facts: Mapping[str, str]) -> list[Check]:
-    """The checks that follow from the facts of the probe; pure."""
+def judge_guest(facts: Mapping[str, str], asked: tuple[float, float]) -> list[Check]:
+    """The checks that follow from the facts of the probe, which was sent and answered at ``asked``; pure."""
     kernel = f"{facts.get('kernel', 'unknown')} on {facts.get('arch', 'unknown')}"
-    return [Check("guest kernel", True, kernel), *_judge(facts)]
+    return [Check("guest kernel", True, kernel), _clock(facts, asked), *_names(facts), *_judge(facts)]
+
+
+def _clock(facts: Mapping[str, str], asked: tuple[float, float]) -> Check:
+    try:
+        offset = clock_offset(float(facts["clock"].replace(",", ".")), *asked)
+    except (KeyError, ValueError):
+        return Check("guest clock", None, "the guest does not say what time it is")
+    if not offset:
+        return Check("guest clock", True, "as the host's")
+    return Check("guest clock", False, f"{describe_offset(offset)}; it stands still while the host sleeps",
+                 cure="The next `run` or `exec` sets it.", needed=False)  # fmt: skip
+
+
+def _names(facts: Mapping[str, str]) -> Iterator[Check]:
+    """Whether the guest finds the address of its package mirror; behind a proxy it has no need to."""
+    name, resolver = facts.get("name", ""), facts.get("resolver", "nobody")
+    if not re.search("[a-z]", name) or facts.get("proxy"):
+        return
+    if facts.get("resolved"):
+        yield Check("guest DNS", True, f"finds {name}", f"it asks {resolver}")
+        return
+    yield Check(
+        "guest DNS",
+        False,
+        f"cannot find the address of {name}; it asks {resolver}",
+        cure=_DNS_CURE,
+        needed=False,
+    )
 
 
 def _judge(facts: Mapping[str, str]) -> Iterator[Check]:

@@ -213,3 +213,17 @@ def test_memory_given_on_the_command_line_is_taken_up_at_the_next_start(
     assert instance.guest("nproc", instance="small").strip() == "1"
     report = instance.json("run", "hello", "-i", "small", "--for", "5", "--json", timeout=BOOT)
     assert report["ok"], json.dumps(report)
+
+
+def test_a_clock_that_stood_still_is_set_before_anything_is_done(instance: Cli) -> None:
+    """A day and an hour as while the host slept; seconds are left to how slow an emulated guest may be."""
+
+    def is_right() -> bool:
+        return abs(float(instance.guest("date", "+%s")) - time.time()) < 60
+
+    instance.guest("date", "-s", "-1 day")
+    said = instance("run", "hello", "--for", "1", timeout=BOOT).stderr
+    assert "The guest's clock was 1 d behind" in said
+    assert is_right()
+    instance.guest("date", "-s", "-1 hour")
+    assert is_right()

@@ -16,6 +16,7 @@ from provisioner.images.build import SPACE_NEEDED
 from provisioner.images.foreign import TESTER
 from provisioner.workflows.checks import Check
 from provisioner.workflows.host_findings import Findings, Place, emulator_name
+from provisioner.workflows.mac_checks import busy_qemu, mac_checks
 
 #: Subordinate ids an ordinary user needs: one for every id that a Debian root file system may use.
 ID_COUNT = 65536
@@ -37,8 +38,9 @@ PACKAGES: Mapping[str, Mapping[str, str]] = {"apt": _APT_PACKAGES, "brew": _BREW
 def judge_host(found: Findings, settings: Settings) -> list[Check]:
     """The checks that follow from what was found; pure."""
     checks = [
-        *([_homebrew(found)] if found.facts.package_manager == "brew" else []),
+        *mac_checks(found, settings),
         _qemu(found, settings),
+        busy_qemu(found),
         _tool(found, "qemu-img", "makes the disks of machines"),
         *([_firmware(found)] if _needs_firmware(settings) else []),
         _accelerator(found, settings),
@@ -50,12 +52,6 @@ def judge_host(found: Findings, settings: Settings) -> list[Check]:
         _places(found.places),
     ]
     return [check for check in checks if check is not None]
-
-
-def _homebrew(found: Findings) -> Check:
-    if found.tools.get("brew"):
-        return Check("Homebrew", True, "installed")
-    return Check("Homebrew", False, "missing; QEMU is installed through it", cure="Install Homebrew first.")
 
 
 def _packages(found: Findings, tool: str) -> tuple[str, ...]:
@@ -93,6 +89,9 @@ def _qemu(found: Findings, settings: Settings) -> Check:
     version, floor = show_version(found.qemu), minimum_version(found.facts)
     if found.qemu < floor:
         summary = f"version {version} is too old; {show_version(floor)} or later is needed"
+        if found.facts.package_manager == "brew":  # whose "install" upgrades what is there
+            packages = _packages(found, emulator)
+            return Check(emulator, False, summary, cure="`brew upgrade qemu`.", packages=packages)
         return Check(emulator, False, summary, cure="Upgrade QEMU, or the distribution it comes from.")
     return Check(emulator, True, f"version {version}", str(found.tools[emulator]))
 

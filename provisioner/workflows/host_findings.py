@@ -21,7 +21,7 @@ from provisioner.core.process import find_tool
 from provisioner.images.foreign import check_programs_run
 from provisioner.images.hostapt import read_host_apt
 
-_TOOLS = ("qemu-img", "mmdebstrap", "mke2fs", "newuidmap", "ssh", "brew")
+_TOOLS = ("qemu-img", "mmdebstrap", "mke2fs", "newuidmap", "ssh", "brew", "limactl")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from provisioner.backends.qemu.accelerator import Verdict
-from provisioner.core.config import GIB, Settings
+from provisioner.backends.qemu.tools import Version
+from provisioner.core.config import BACKENDS, GIB, Settings
 from provisioner.core.errors import GuestError, HostError
 from provisioner.core.host import HostFacts, this_host
 from provisioner.core.paths import Paths, find_paths
@@ -22,6 +23,7 @@ from provisioner.workflows.guest_checks import judge_guest, parse_probe
 from provisioner.workflows.host_checks import judge_host, subid_command
 from provisioner.workflows.host_findings import Findings, Place, look_at_host
 from provisioner.workflows.host_fix import Action, carry_out, describe, plan_fix
+from tests.unit import hosts
 
 DEBIAN = HostFacts(
     system="linux", arch="x86_64", distro="debian", title="Debian GNU/Linux 13", user="kim", uid=1000, cpus=8,
@@ -29,10 +31,11 @@ DEBIAN = HostFacts(
 )  # fmt: skip
 UBUNTU = replace(DEBIAN, distro="ubuntu", distro_like=("debian",))
 FEDORA = replace(DEBIAN, distro="fedora")
-MAC = HostFacts(system="macos", arch="aarch64", user="kim", uid=501, memory=16 * GIB, memory_available=16 * GIB)
+MAC = hosts.M3_MACOS15
 ROOT = replace(DEBIAN, user="root", uid=0)
 SETTINGS = Settings(arch="x86_64")
 
+HVF = Verdict("hvf", True, "QEMU could make a machine with it")
 TCG = Verdict("tcg", True, "emulation works everywhere, at a fraction of the speed")
 KVM = Verdict("kvm", True, "it ran a test program")
 NO_KVM = Verdict("kvm", False, "/dev/kvm may not be opened", "sudo usermod -aG kvm kim")
@@ -103,13 +106,60 @@ def test_a_mac_gets_qemu_from_homebrew_as_itself() -> None:
     settings = replace(SETTINGS, arch="aarch64")
     found = Findings(facts=MAC, tools={"brew": Path("/opt/homebrew/bin/brew"), "ssh": Path("/usr/bin/ssh")})
     checks = judge_host(found, settings)
-    assert plan_fix(checks, MAC) == [Action(("brew", "install", "qemu"), "Installing qemu", root=False)]
+    names = ("lima", "qemu") if "lima" in BACKENDS else ("qemu",)
+    install = Action(("brew", "install", *names), f"Installing {' '.join(names)}", root=False)
+    assert plan_fix(checks, MAC) == [install]
     assert "mmdebstrap" not in by_name(checks)
 
 
 def test_a_mac_without_homebrew_is_told_so() -> None:
     check = by_name(judge_host(Findings(facts=MAC), replace(SETTINGS, arch="aarch64")))["Homebrew"]
-    assert (check.ok, check.cure) == (False, "Install Homebrew first.")
+    assert (check.ok, check.cure) == (False, "Install it first: https://brew.sh")
+
+
+BREWED = ("qemu-system-aarch64", "qemu-img", "brew", "limactl", "ssh")
+GOOD_MAC = replace(
+    WELL, facts=MAC, verdicts=(HVF, TCG), tools={name: Path("/opt/homebrew/bin", name) for name in BREWED}
+)
+
+
+def judged_mac(facts: HostFacts, memory: int = 2 * GIB, qemu: Version = (10, 2, 2)) -> dict[str, Check]:
+    settings = replace(SETTINGS, arch="aarch64", memory=memory)
+    return by_name(judge_host(replace(GOOD_MAC, facts=facts, qemu=qemu), settings))
+
+
+def test_a_good_mac_is_well() -> None:
+    checks = judged_mac(MAC)
+    assert [check.name for check in checks.values() if not check.ok] == ["resume"]
+    assert checks["Homebrew"].summary == "installed in /opt/homebrew"
+
+
+def test_the_qemu_that_keeps_a_mac_busy() -> None:
+    busy = judged_mac(MAC, qemu=(11, 0, 0))["QEMU 11.0.0"]
+    assert (busy.ok, busy.needed) == (False, False)
+    assert "brew upgrade qemu" in busy.cure
+    assert "QEMU 11.0.0" not in judged_mac(MAC, qemu=(11, 0, 1))
+    assert "QEMU 11.0.0" not in judged_mac(hosts.INTEL_MACOS13, qemu=(11, 0, 0))
+
+
+def test_a_qemu_too_old_for_apple_silicon_is_upgraded() -> None:
+    old = judged_mac(MAC, qemu=(8, 2, 0))["qemu-system-aarch64"]
+    assert "8.2.0 is too old; 8.2.1" in old.summary
+    assert old.packages == ("qemu",)
+
+
+def test_homebrew_for_intel_on_apple_silicon() -> None:
+    checks = judged_mac(hosts.M1_ROSETTA)
+    assert "/opt/homebrew" in checks["Homebrew"].cure
+    assert "Rosetta" in checks
+    assert all_well(checks.values())
+
+
+def test_an_old_macos_and_much_memory() -> None:
+    old = replace(MAC, mac=replace(hosts.mac_of(MAC), version=(12, 3)))
+    assert judged_mac(old, memory=4 * GIB)["memory and macOS"].needed
+    assert "memory and macOS" not in judged_mac(old, memory=3 * GIB)
+    assert "memory and macOS" not in judged_mac(MAC, memory=4 * GIB)
 
 
 def test_an_unknown_distribution_gets_words_instead_of_commands() -> None:

@@ -1,4 +1,5 @@
 # Sourced by examples/quickstart and tests/run: a virtual environment from whatever Python the host has.
+# Their bash may be the 3.2 that macOS has, to which an empty array is an unbound variable: ${a[@]+"${a[@]}"}.
 
 # The newest of the usual names that is at least 3.10.
 find_python() {
@@ -10,6 +11,9 @@ find_python() {
         fi
     done
     echo "Python 3.10 or newer is needed to run ebpf-dev, and none was found." >&2
+    if command -v brew >/dev/null; then
+        echo "\`brew install python\` installs one." >&2
+    fi
     return 1
 }
 
@@ -28,8 +32,8 @@ ensure_venv_module() {
         case "$answer" in "" | y* | Y*) ;; *) return 1 ;; esac
     fi
     [ "$(id -u)" -eq 0 ] || sudo=(sudo)
-    "${sudo[@]}" apt-get update -q
-    "${sudo[@]}" apt-get install -y -q --no-install-recommends "$package"
+    ${sudo[@]+"${sudo[@]}"} apt-get update -q
+    ${sudo[@]+"${sudo[@]}"} apt-get install -y -q --no-install-recommends "$package"
 }
 
 # make_venv DIR WHAT: install WHAT into DIR unless it is there and newer than pyproject.toml.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from provisioner.core.errors import UsageError
@@ -31,6 +32,18 @@ def is_package_name(name: str) -> bool:
     [True, True, False, False]
     """
     return bool(_PACKAGE.fullmatch(name))
+
+
+def file_name(text: str) -> str:
+    """A name for a file that no other text gets, also where file systems take "A" and "a" for one.
+
+    >>> file_name("xdp-pass"), file_name("xdp-Pass"), file_name("a/b")
+    ('xdp-pass', 'xdp-Pass-f163b928', 'a_b-c14cddc0')
+    """
+    safe = re.sub(r"[^\w.-]", "_", text)
+    if safe == text.lower():
+        return safe
+    return f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _check(name: str, bearer: str) -> str:

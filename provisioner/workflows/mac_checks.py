@@ -22,8 +22,8 @@ def mac_checks(found: Findings, settings: Settings) -> Iterator[Check]:
     if mac is None:
         return
     yield _homebrew(found, mac)
-    if "lima" in BACKENDS:
-        yield _limactl(found)
+    if "lima" in BACKENDS and settings.backend != "lima" and not found.tools.get("limactl"):
+        yield _no_limactl()
     if mac.translated:
         yield _translated()
     if found.facts.is_apple_silicon and mac.version < _SAFE_MACOS and settings.memory > _SAFE_MEMORY:
@@ -58,9 +58,7 @@ def _is_foreign_brew(facts: HostFacts, mac: MacFacts) -> bool:
     return facts.is_apple_silicon and mac.brew == BREW_PREFIXES["x86_64"]
 
 
-def _limactl(found: Findings) -> Check:
-    if path := found.tools.get("limactl"):
-        return Check("limactl", True, f"{path}")
+def _no_limactl() -> Check:
     return Check(
         "limactl",
         False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from provisioner.bpf.explain import hint_text
 from provisioner.bpf.protocol import FOREIGN_LOADERS, RunnerError, RunnerOptions, VerifierLog
 from provisioner.bpf.sources import Sources, find_sources
 from provisioner.core.errors import BuildError, EbpfDevError, LoadError
+from provisioner.core.names import file_name
 from provisioner.core.paths import ensure_dir
 from provisioner.guest.base import Guest
 from provisioner.guest.recipe import HOME
@@ -108,7 +108,7 @@ class ProgramRun:
 
     def _keep_log(self, guest: Guest, log: VerifierLog, plan: BuildPlan) -> Path:
         """Bring a verifier log, and the object that it is about, to the host, where they outlive the guest."""
-        name = re.sub(r"[^\w.-]", "_", f"{self.run.target.file.stem}-{log.program}.verifier.log")
+        name = file_name(f"{self.run.target.file.stem}-{log.program}") + ".verifier.log"
         path = ensure_dir(self.run.instance.paths.logs) / name
         guest.get(log.path, path)
         guest.get(plan.object, object_beside(path))

@@ -7,14 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from provisioner.backends.base import FirmwareBoot, Machine
 from provisioner.backends.qemu import tools
 from provisioner.backends.qemu.accelerator import AcceleratorFacts, choose, judge, judge_try
 from provisioner.backends.qemu.arch import Traits
 from provisioner.backends.qemu.command import processor
+from provisioner.backends.qemu.firmware import firmware_candidates
 from provisioner.backends.qemu.hvf import explain_hvf, judge_hvf
 from provisioner.backends.qemu.kvm import Problem, find_kvm_problem
+from provisioner.backends.qemu.layout import SOCKET_PATH_MAX, QemuFiles
 from provisioner.core.errors import HostError
 from provisioner.core.host import HostFacts, mac_facts, machine_arch, parse_sysctl, this_host
+from provisioner.core.names import MAX_LENGTH
+from provisioner.core.paths import find_paths
 from tests.unit import hosts
 from tests.unit.hosts import mac_of
 
@@ -193,3 +198,28 @@ def test_apple_silicon_needs_a_later_qemu(host: HostFacts) -> None:
     assert tools.minimum_version(host) == (8, 2, 1)
     for other in (hosts.LINUX, hosts.LINUX_ARM, hosts.INTEL_MACOS12):
         assert tools.minimum_version(other) == (6, 2, 0)
+
+
+# Where its files are ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("user", ["kim", "a-name-as-long-as-an-administrator-gives-it-to-somebody"])
+@pytest.mark.parametrize(
+    "temporary", ["/var/folders/zz/zyxvpxvq6csfxvn_n0000000000000/T", "/Users/kim/" + "x" * 60]
+)
+def test_sockets_of_a_mac_fit(user: str, temporary: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", temporary)
+    monkeypatch.setattr(Path, "is_dir", lambda path: True)
+    home = f"/Users/{user}/Library/Application Support/ebpf-dev"
+    paths = find_paths({"EBPF_DEV_HOME": home})
+    machine = Machine(
+        name="n" * MAX_LENGTH, directory=paths.instance("n" * MAX_LENGTH), sockets=paths.runtime, arch="aarch64",
+        cpus=2, memory=2 << 30, disk_size=10 << 30, base_disk=Path("/disk"), boot=FirmwareBoot(),
+    )  # fmt: skip
+    files = QemuFiles(machine)
+    assert max(len(bytes(path)) for path in (files.socket, *files.fifos)) <= SOCKET_PATH_MAX
+
+
+def test_the_firmware_that_homebrew_brings() -> None:
+    emulator = Path("/opt/homebrew/bin/qemu-system-aarch64")
+    assert firmware_candidates("aarch64", emulator)[0] == Path("/opt/homebrew/share/qemu/edk2-aarch64-code.fd")

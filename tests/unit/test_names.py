@@ -1,7 +1,7 @@
 import pytest
 
 from provisioner.core.errors import UsageError
-from provisioner.core.names import MAX_LENGTH, check_instance_name
+from provisioner.core.names import MAX_LENGTH, check_instance_name, file_name
 
 
 @pytest.mark.parametrize("name", ["default", "a", "7", "my-vm", "kernel_6.12", "x" * MAX_LENGTH])
@@ -30,3 +30,9 @@ def test_a_refused_name_is_shown_short_and_harmless() -> None:
         check_instance_name("\x1b[31m" + "x" * 300)
     assert len(caught.value.brief) < 100
     assert caught.value.brief.isprintable()
+
+
+def test_files_of_names_that_differ_by_case_only_are_two() -> None:
+    names = [file_name(text) for text in ("prog-count", "prog-Count", "prog-COUNT", "prog/count", "prog count")]
+    assert names[0] == "prog-count"
+    assert len({name.lower() for name in names}) == len(names)

@@ -144,7 +144,7 @@ class Backend(Protocol):
     def place(self, machine: Machine, source: Path) -> None:
         """Give a stopped machine the disk and the memory that ``capture`` or ``save`` left in ``source``.
 
-        Its own are replaced. The memory is only referred to: without ``source`` the machine has to boot.
+        Its own are replaced, and ``source`` may go afterwards; what both have in common takes space once.
         """
 
     def channel(self, machine: Machine) -> Path:

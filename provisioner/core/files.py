@@ -47,7 +47,7 @@ def copy_sparse(source: Path, target: Path) -> None:
             fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
             return
         size = os.fstat(old.fileno()).st_size
-        for start, end in _data_ranges(old.fileno(), size):
+        for start, end in data_ranges(old.fileno(), size):
             old.seek(start)
             new.seek(start)
             while (left := end - old.tell()) > 0:
@@ -55,7 +55,17 @@ def copy_sparse(source: Path, target: Path) -> None:
         new.truncate(size)
 
 
-def _data_ranges(handle: int, size: int) -> Iterator[tuple[int, int]]:
+def share_file(source: Path, target: Path) -> None:
+    """Give a file that is never written to a second name; a copy where that cannot be. ``target`` is replaced."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        copy_sparse(source, target)
+
+
+def data_ranges(handle: int, size: int) -> Iterator[tuple[int, int]]:
+    """The parts of an open file, (start, end) each, that are not holes."""
     end = 0
     while end < size:
         try:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from provisioner.backends.base import DirectBoot
 from tests.bench.lab import NAME, TOOL, Lab, run
 from tests.bench.measure import Line, NotTakenError, in_turn, timed
 
@@ -87,13 +88,14 @@ def _to_a_command(lab: Lab) -> float:
 
 def _kernel(lab: Lab) -> Path:
     """The instance's kernel on the host, its modules below the same directory as in a distribution."""
-    release = lab.instance().record.release
-    root = lab.scratch / "kernel"
-    for path in (f"/boot/vmlinuz-{release}", f"/usr/lib/modules/{release}"):
-        target = root / path[1:]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lab.cli("cp", "-i", NAME, f":{path}", str(target))
-    return root / "boot" / f"vmlinuz-{release}"
+    release, boot = lab.instance().record.release, lab.instance().machine.boot
+    assert isinstance(boot, DirectBoot)
+    kernel, modules = (lab.scratch / "kernel" / place for place in (f"boot/vmlinuz-{release}", "usr/lib/modules"))
+    for directory in (kernel.parent, modules):
+        directory.mkdir(parents=True)
+    shutil.copy(boot.kernel, kernel)
+    lab.cli("cp", "-i", NAME, f":/usr/lib/modules/{release}", str(modules))
+    return kernel
 
 
 def _size(lab: Lab) -> tuple[str, ...]:

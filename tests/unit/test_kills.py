@@ -55,8 +55,10 @@ class Lab(Workflows):
         assert self.instance(NAME).status().state is State.RUNNING
         assert not [note for note in self.reporter.notes if fake_qemu.MISMATCH in note]
         assert len(self.processes()) == 1
-        partial = [path for path in self.home.rglob("*") if path.suffix in (".part", ".partial")]
-        assert [path for path in partial if path.is_dir() or path.stat().st_size] == []
+        # What a snapshot left that was killed goes with the next one.
+        left = [path for path in self.home.rglob("*") if path.suffix in (".part", ".partial")]
+        left = [path for path in left if path.parent.name != ".partial"]
+        assert [path for path in left if path.is_dir() or path.stat().st_size] == []
 
     def processes(self) -> list[int]:
         """The machines of this home."""

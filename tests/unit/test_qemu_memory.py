@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from provisioner.backends.base import Machine, State
 from provisioner.backends.qemu import backend as backend_module
+from provisioner.backends.qemu import suspend
 from provisioner.backends.qemu.backend import QemuBackend
 from provisioner.backends.qemu.qmp import Qmp
 from provisioner.backends.qemu.record import recorded_argv
@@ -39,22 +41,60 @@ def pid_of(lab: Lab) -> int:  # noqa: F811
     return pid
 
 
-@pytest.mark.parametrize(
-    ("behaviour", "kind", "code"),
-    [("full", HostError, "disk-full"), ("unsaveable", InstanceError, "save-failed")],
-)
-def test_a_machine_that_cannot_be_saved_runs_on(
-    lab: Lab, behaviour: str, kind: type[Exception], code: str  # noqa: F811
+def fill_disk(*args: object) -> NoReturn:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("call", ["pwrite", "fsync"])
+def test_a_machine_that_is_saved_to_a_full_disk_runs_on(
+    lab: Lab, call: str, monkeypatch: pytest.MonkeyPatch  # noqa: F811
 ) -> None:  # fmt: skip
-    lab.qemu(kvm=behaviour)
     backend = lab.start()
-    with pytest.raises(kind) as caught:
+    with monkeypatch.context() as patch, pytest.raises(HostError) as caught:
+        patch.setattr(os, call, fill_disk)
         backend.save(lab.machine)
-    assert getattr(caught.value, "code", "") == code
-    assert backend.status(lab.machine).state is State.RUNNING
+    assert caught.value.code == "disk-full"
+    check_runs_on(lab)
+
+
+def test_a_machine_that_cannot_be_saved_runs_on(lab: Lab) -> None:  # noqa: F811
+    lab.qemu(kvm="unsaveable")
+    with pytest.raises(InstanceError) as caught:
+        lab.start().save(lab.machine)
+    assert caught.value.code == "save-failed"
+    check_runs_on(lab)
+
+
+def check_runs_on(lab: Lab) -> None:  # noqa: F811
+    assert lab.backend().status(lab.machine).state is State.RUNNING
     assert not lab.files.state_part.exists()
-    backend.stop(lab.machine)
-    assert backend.status(lab.machine).saved == 0
+    assert not lab.files.memory_part.exists()
+    lab.backend().stop(lab.machine)
+    assert lab.backend().status(lab.machine).saved == 0
+
+
+def test_a_qemu_that_writes_something_else_is_saved_whole(lab: Lab) -> None:  # noqa: F811
+    lab.qemu(kvm="strange")
+    lab.start().save(lab.machine)
+    assert lab.files.state.stat().st_size > 10**6
+    assert lab.files.memory.stat().st_size == lab.machine.memory
+    assert lab.backend().resume(lab.machine, lab.reporter)
+
+
+def test_much_that_has_changed_gets_a_new_file(saved: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suspend, "_MANY_CHANGES", 1000)
+    backend, before = saved.backend(), saved.files.memory.stat().st_ino
+    assert backend.resume(saved.machine, saved.reporter)
+    backend.save(saved.machine)
+    assert saved.files.memory.stat().st_ino != before
+    assert backend.resume(saved.machine, saved.reporter)
+
+
+def test_memory_of_another_size_is_nothing_to_stand_on(saved: Lab) -> None:
+    larger = replace(saved.machine, memory=2 * saved.machine.memory)
+    backend = saved.start(larger)
+    backend.save(larger)
+    assert saved.files.memory.stat().st_size == larger.memory
 
 
 def test_saved_memory_is_nobody_elses_to_read(saved: Lab) -> None:
@@ -155,7 +195,8 @@ def test_two_go_on_from_one_memory_and_leave_it_as_it_is(lab: Lab) -> None:  # n
         for machine in machines:
             assert lab.backend().resume(machine, lab.reporter)
             words = recorded_argv(machine)
-            assert any(f"{source.directory.name}/memory,share=off" in word for word in words)
+            assert any(f"{machine.directory.name}/memory,share=off" in word for word in words)
+            assert (machine.directory / "memory").samefile(source.directory / "memory")
         assert backend.status(source).saved > 0
     finally:
         for machine in (*machines, source):

@@ -41,7 +41,7 @@ from provisioner.backends.qemu.saved import UNPROVEN, SavedMemory, read_saved, w
 from provisioner.backends.qemu.shape import machine_shape
 from provisioner.backends.qemu.suspend import let_go_on, read_state, write_state
 from provisioner.core.errors import EbpfDevError, GuestError, HostError, InstanceError
-from provisioner.core.files import copy_sparse
+from provisioner.core.files import copy_sparse, share_file
 from provisioner.core.host import this_host
 from provisioner.core.paths import ensure_dir
 from provisioner.core.process import require_tool
@@ -197,9 +197,8 @@ class QemuBackend:
         files = QemuFiles(machine)
         process = QemuProcess(files)
         with self._control(process) as qmp:
-            write_state(qmp, process, files.state, leave_out_shared=machine.memory_in_file)
-            memory = files.memory if machine.memory_in_file else None
-            write_saved(files.saved, _describe_saved(machine, files.state, memory))
+            write_state(qmp, process, files)
+            write_saved(files.saved, _describe_saved(machine, files))
         # From here on the guest must not run: its disk would no longer be that of the saved memory.
         self._end(process)
         files.sweep()
@@ -231,13 +230,13 @@ class QemuBackend:
         process = QemuProcess(files)
         if not process.exists():
             _copy_disk(files, copy.overlay, copy.console)
-            self._capture_saved(files, copy)
+            _share_saved(files, copy)
             return
         with self._control(process) as qmp:
-            write_state(qmp, process, copy.state, leave_out_shared=False)
+            write_state(qmp, process, copy)
             try:
                 _copy_disk(files, copy.overlay, copy.console)
-                write_saved(copy.saved, _describe_saved(machine, copy.state, None))
+                write_saved(copy.saved, _describe_saved(machine, copy))
             finally:
                 let_go_on(qmp)
 
@@ -248,27 +247,17 @@ class QemuBackend:
         files.forget_saved()
         _copy_disk(kept, files.overlay_part, files.console)
         files.overlay_part.replace(files.overlay)
-        if kept.saved.exists():
-            # Last: it says that the disk is the one of this memory.
-            with contextlib.suppress(ValueError):
-                write_saved(files.saved, read_saved(kept.saved))
+        # Last: its record says that the disk is the one of this memory.
+        _share_saved(kept, files)
 
     def channel(self, machine: Machine) -> Path:
         return QemuFiles(machine).channel
-
-    def _capture_saved(self, files: QemuFiles, copy: QemuFiles) -> None:
-        if not files.saved.exists():
-            return
-        with contextlib.suppress(ValueError):
-            saved = read_saved(files.saved)
-            copy_sparse(saved.state, copy.state)
-            write_saved(copy.saved, replace(saved, state=copy.state))
 
     def _resume(self, machine: Machine, saved: SavedMemory) -> Endpoint:
         memory = Memory(machine.memory, saved.memory)
         started = self._launch(machine, saved.accelerator, memory, incoming=True)
         with started.process.connect(_LAUNCH_TIMEOUT) as qmp:
-            read_state(qmp, saved.state, leave_out_shared=saved.memory is not None)
+            read_state(qmp, saved.state, leave_out_shared=saved.left_out)
             # Before the guest runs, for its disk then leaves the saved memory behind.
             started.process.files.forget_saved()
             qmp.execute("cont")
@@ -442,9 +431,19 @@ def _started(machine: Machine, process: QemuProcess, qmp: Qmp) -> Started:
     return Started(machine, process, recorded_accelerator(process.files), endpoint)
 
 
-def _describe_saved(machine: Machine, state: Path, memory: Path | None) -> SavedMemory:
+def _describe_saved(machine: Machine, files: QemuFiles) -> SavedMemory:
     accelerator = recorded_accelerator(QemuFiles(machine))
-    return SavedMemory(state, memory, machine_shape(machine, accelerator), accelerator)
+    shape = machine_shape(machine, accelerator)
+    return SavedMemory(files.state, files.memory, machine.memory_in_file, shape, accelerator)
+
+
+def _share_saved(files: QemuFiles, other: QemuFiles) -> None:
+    """Let another machine go on from the saved memory of this one too, when there is any that can be used."""
+    with contextlib.suppress(ValueError):
+        saved = read_saved(files.saved)
+        share_file(saved.state, other.state)
+        share_file(saved.memory, other.memory)
+        write_saved(other.saved, replace(saved, state=other.state, memory=other.memory))
 
 
 def _copy_disk(files: QemuFiles, overlay: Path, console: Path) -> None:

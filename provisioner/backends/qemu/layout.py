@@ -89,7 +89,7 @@ class QemuFiles:
 
     @property
     def state(self) -> Path:
-        """The machine as it was when saved: its devices, and its memory unless that has a file of its own."""
+        """The machine as it was when saved: its devices, and of its memory what differs from ``memory``."""
         return self.machine.directory / "state"
 
     @property
@@ -99,8 +99,16 @@ class QemuFiles:
 
     @property
     def memory(self) -> Path:
-        """The memory of a machine that ``Machine.memory_in_file`` asks to be kept in a file."""
+        """Memory to begin with: what a resume maps first, never written to while others may stand on it.
+
+        It stays for the next save; with ``Machine.memory_in_file`` it is the machine's own memory.
+        """
         return self.machine.directory / "memory"
+
+    @property
+    def memory_part(self) -> Path:
+        """A memory being written; worthless after a crash."""
+        return self.memory.with_suffix(".part")
 
     def sweep(self) -> None:
         """Remove what somebody who was killed left; only for a machine that does not run."""
@@ -109,7 +117,7 @@ class QemuFiles:
 
     def forget_saved(self) -> None:
         """Remove what was saved. The record goes first: without it the rest means nothing."""
-        for path in (self.saved, self.state, self.state_part):
+        for path in (self.saved, self.state, self.state_part, self.memory_part):
             path.unlink(missing_ok=True)
 
     def begin_anew(self) -> None:

@@ -9,6 +9,7 @@ import json
 import re
 import socket
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,6 +19,8 @@ _TAKEN = re.compile(r"TCP\[ESTABLISHED\]\s+\d+\s+\S+\s+\d+\s+\S+\s+22\s")
 
 #: The migration capability to leave out memory that a file holds anyway; unstable by its name, in QEMU since 4.0.
 LEAVE_OUT_SHARED = "x-ignore-shared"
+#: What QEMU calls the descriptor that it is given to write to.
+_FD_NAME = "saved"
 
 
 class QmpError(Exception):
@@ -50,13 +53,7 @@ class Qmp:
 
     def execute(self, command: str, **arguments: Any) -> Any:
         """Run one command and return what it returns; raises QmpError."""
-        request = {"execute": command, "arguments": arguments}
-        deadline = time.monotonic() + self._timeout
-        try:
-            self._socket.sendall(json.dumps(request).encode() + b"\n")
-            return self._answer(command, deadline)
-        except OSError as exc:
-            raise QmpError(f"{command}: {exc}") from exc
+        return self._execute(command, arguments)
 
     def status(self) -> str:
         """QEMU's run state, for example "running", "paused", "internal-error" or "io-error"."""
@@ -82,12 +79,13 @@ class Qmp:
         # Linux joins multicast groups when it brings an interface up.
         return any(entry["multicast-table"] for entry in filters)
 
-    def start_saving(self, uri: str, *, leave_out_shared: bool) -> None:
-        """Begin to write the machine to ``uri``; memory that is shared with a file can be left out."""
+    def start_saving(self, target: socket.socket, *, leave_out_shared: bool) -> None:
+        """Begin to write the machine to ``target``; memory that is shared with a file can be left out."""
         self._allow(leave_out_shared)
         # Unlimited, as 0 is not in every version: what limits a migration is meant for networks.
         self.execute("migrate-set-parameters", **{"max-bandwidth": 2**40})
-        self.execute("migrate", uri=uri)
+        self._execute("getfd", {"fdname": _FD_NAME}, [target.fileno()])
+        self.execute("migrate", uri=f"fd:{_FD_NAME}")
 
     def start_loading(self, uri: str, *, leave_out_shared: bool) -> None:
         """Begin to read a machine from ``uri`` into one that was started to be told so."""
@@ -102,6 +100,16 @@ class Qmp:
         # Said both ways: a machine that was resumed with it has it still when it is saved without.
         wanted = [{"capability": LEAVE_OUT_SHARED, "state": leave_out_shared}]
         self.execute("migrate-set-capabilities", capabilities=wanted)
+
+    def _execute(self, command: str, arguments: Mapping[str, Any], descriptors: Sequence[int] = ()) -> Any:
+        request = json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n"
+        deadline = time.monotonic() + self._timeout
+        try:
+            # A socket that has sent a part of so few bytes is as good as closed.
+            socket.send_fds(self._socket, [request], descriptors)
+            return self._answer(command, deadline)
+        except OSError as exc:
+            raise QmpError(f"{command}: {exc}") from exc
 
     def _monitor(self, command: str) -> str:
         # The only way to learn the forwarded ports: QMP itself has no command for them.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from provisioner.core.files import write_json
 
-SCHEMA = 1
+SCHEMA = 2
 #: Accelerators of which nobody has shown that a machine goes on rightly from saved memory.
 UNPROVEN = frozenset({"hvf"})
 #: What reading a record raises that is missing, torn or of another time.
@@ -17,37 +17,36 @@ _DAMAGED = (OSError, ValueError, KeyError, TypeError)
 
 @dataclass(frozen=True)
 class SavedMemory:
-    """``state`` is what QEMU wrote, ``memory`` a file with the guest's memory when that is not part of it.
+    """``state`` is what was written of the machine, ``memory`` what its memory is to begin with.
 
-    ``shape`` is everything that it must fit (see ``Backend.shape``), ``accelerator`` the one that ran it.
+    ``left_out`` says that QEMU itself left the memory out of the state, and wants to be told so again; ``shape``
+    is everything that it must fit (see ``Backend.shape``), ``accelerator`` the one that ran it.
     """
 
     state: Path
-    memory: Path | None
+    memory: Path
+    left_out: bool
     shape: str
     accelerator: str
 
     @property
     def size(self) -> int:
-        """Bytes on disk."""
-        return sum(path.stat().st_blocks * 512 for path in (self.state, self.memory) if path)
+        """Bytes on disk, those included that are shared with other machines."""
+        return sum(path.stat().st_blocks * 512 for path in (self.state, self.memory))
 
 
 def write_saved(record: Path, saved: SavedMemory) -> None:
-    """Keep it as JSON in ``record``, with what shows whether the files changed since.
-
-    Files in the record's own directory are named relative to it, so that it can be renamed.
-    """
-    stamps = {_name(path, record): _stamp(path) for path in (saved.state, saved.memory) if path}
+    """Keep it as JSON in ``record``, with what shows whether the files, which lie beside it, changed since."""
     write_json(
         record,
         {
             "schema": SCHEMA,
-            "state": _name(saved.state, record),
-            "memory": saved.memory and _name(saved.memory, record),
+            "state": saved.state.name,
+            "memory": saved.memory.name,
+            "left_out": saved.left_out,
             "shape": saved.shape,
             "accelerator": saved.accelerator,
-            "stamps": stamps,
+            "stamps": {path.name: _stamp(path) for path in (saved.state, saved.memory)},
         },
     )
 
@@ -58,19 +57,19 @@ def read_saved(record: Path) -> SavedMemory:
         value = json.loads(record.read_bytes())
         if value["schema"] != SCHEMA:
             raise ValueError(f"schema {value['schema']}, expected {SCHEMA}")
-        folder, memory = record.parent, value["memory"]
+        folder = record.parent
         for name, stamp in value["stamps"].items():
             if _stamp(folder / name) != stamp:
                 raise ValueError(f"{folder / name} has changed")
         return SavedMemory(
-            folder / value["state"], folder / memory if memory else None, value["shape"], value["accelerator"]
+            state=folder / value["state"],
+            memory=folder / value["memory"],
+            left_out=value["left_out"],
+            shape=value["shape"],
+            accelerator=value["accelerator"],
         )
     except _DAMAGED as exc:
         raise ValueError(str(exc)) from exc
-
-
-def _name(path: Path, record: Path) -> str:
-    return path.name if path.parent == record.parent else str(path)
 
 
 def _stamp(path: Path) -> list[int]:

@@ -28,13 +28,15 @@ for build in /lib/modules/*/build/Makefile; do
 done | sort -V | tail -n 1
 """
 # Two runs may build it at the same time, and any may be interrupted.
+# Unoptimised and by clang it takes a fifth of the time of `gcc -O1`, which an emulated guest needs minutes for; it
+# decodes an event in 3.2 us instead of 1.7 us (on the same host, without emulation).
 _BUILD_RUNNER = """
 set -e
 [ -x "$1" ] && exit 0
 new=$(mktemp -d "$1.XXXXXX")
 trap 'rm -rf "$new"' EXIT
 tar -x -C "$new"
-make -s -C "$new"
+make -s -C "$new" CC=clang CFLAGS=-O0
 mv "$new/runner" "$1"
 """
 # The root is either the whole disk or, in a foreign image, its first partition.

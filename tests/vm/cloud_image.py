@@ -11,6 +11,7 @@ import os
 import struct
 import subprocess
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from provisioner.core.files import write_atomic
@@ -42,17 +43,18 @@ boot
 FSTAB = f"LABEL={LABEL} / ext4 defaults 0 1\n"
 
 
-def build_cloud_image(target: Path, reporter: Reporter | None = None) -> Path:
+def build_cloud_image(target: Path, extra: Sequence[str] = (), reporter: Reporter | None = None) -> Path:
     """Make ``target``, a qcow2 of Debian 13 that a BIOS can start; takes a minute or two.
 
-    Raises what building from packages raises, see ``images/tree.py``.
+    ``extra`` packages are in it as well: what an emulated guest would take minutes to unpack. Raises what
+    building from packages raises, see ``images/tree.py``.
     """
     for tool, purpose in (("mmdebstrap", "its tree"), ("grub-mkimage", "its boot loader")):
         require_tool(tool, f"to build a test cloud image: {purpose}")
     raw = target.with_suffix(".raw")
     partition = target.with_suffix(".partition")
     try:
-        _make_partition(partition, reporter or SilentReporter())
+        _make_partition(partition, extra, reporter or SilentReporter())
         _make_disk(raw, partition, _grub_core(target.with_suffix(".core")))
         run_tool(
             ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", raw, target],
@@ -65,12 +67,12 @@ def build_cloud_image(target: Path, reporter: Reporter | None = None) -> Path:
     return target
 
 
-def _make_partition(partition: Path, reporter: Reporter) -> None:
+def _make_partition(partition: Path, extra: Sequence[str], reporter: Reporter) -> None:
     with scratch_directory() as scratch, reporter.step("Building a test cloud image") as step:
         tree = Tree(scratch / "tree")
         try:
             write_atomic(scratch / "files.tar", _files())
-            status, tail = run_mmdebstrap(_mmdebstrap_argv(tree), scratch, step)
+            status, tail = run_mmdebstrap(_mmdebstrap_argv(tree, extra), scratch, step)
             if status != 0:
                 raise mmdebstrap_failed(status, tail)
             write_filesystem(tree, partition, PARTITION_SIZE, LABEL)
@@ -78,12 +80,12 @@ def _make_partition(partition: Path, reporter: Reporter) -> None:
             tree.remove()
 
 
-def _mmdebstrap_argv(tree: Tree) -> list[str]:
+def _mmdebstrap_argv(tree: Tree, extra: Sequence[str]) -> list[str]:
     recipe = find_image("debian-13").build
     assert recipe is not None
     plan = plan_build(
         BuildRecipe(recipe.distribution, recipe.suite, (), recipe.components, recipe.keyring, PACKAGES),
-        Packages(kernel=("linux-image-cloud-amd64",), toolchain=()),
+        Packages(kernel=("linux-image-cloud-amd64",), toolchain=tuple(extra)),
         "x86_64",
         read_host_apt(),
         authorized_key="",

@@ -15,11 +15,20 @@ from tests.unit.http_server import Mirror, serving
 from tests.vm.cloud_image import build_cloud_image
 from tests.vm.conftest import BOOT, FIRST_UP, Cli, kill_group, machines_of, read_until
 
+#: The compilers, which are most of what provisioning unpacks: in the image that every run of the tests uses.
+COMPILERS = ("clang", "llvm", "gcc", "libc6-dev", "make")
 
-@pytest.fixture(scope="module")
-def mirror(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirror]:
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(COMPILERS, id="compilers-in-it"),
+        pytest.param((), id="bare", marks=pytest.mark.nightly),
+    ],
+)
+def mirror(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirror]:
     """Serves rubbish for the pinned image, and for the rolling one ours, which is cut off twice."""
-    image = build_cloud_image(tmp_path_factory.mktemp("cloud") / "image.qcow2")
+    image = build_cloud_image(tmp_path_factory.mktemp("cloud") / "image.qcow2", request.param)
     data = image.read_bytes()
     image.unlink()
     pinned, rolling = (

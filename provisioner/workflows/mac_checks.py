@@ -46,11 +46,14 @@ def busy_qemu(found: Findings) -> Check | None:
 def _homebrew(found: Findings, mac: MacFacts) -> Check:
     if not found.tools.get("brew"):
         return Check(
-            "Homebrew", False, "missing; QEMU is installed through it", cure="Install it first: https://brew.sh"
+            "Homebrew",
+            False,
+            "missing; QEMU is installed through it",
+            cure="Install it first: https://brew.sh",
         )
     if _is_foreign_brew(found.facts, mac):
-        problem = missing_hvf(found.facts)
-        return Check("Homebrew", False, problem.reason, cure=problem.cure, needed=False)
+        summary = f"the one in {mac.brew} is for Intel Macs: its QEMU is translated and cannot use HVF"
+        return Check("Homebrew", False, summary, cure=missing_hvf(found.facts).cure, needed=False)
     return Check("Homebrew", True, f"installed in {mac.brew}")
 
 
@@ -62,7 +65,7 @@ def _no_limactl() -> Check:
     return Check(
         "limactl",
         False,
-        "missing; with it machines run on Apple's own virtualisation (`--backend lima`)",
+        "missing; with Lima machines run on Apple's own virtualisation",
         cure="`ebpf-dev doctor --fix` installs lima.",
         needed=False,
         packages=("lima",),

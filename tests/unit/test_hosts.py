@@ -167,7 +167,10 @@ def test_what_qemu_says_of_hvf_is_explained(words: str, status: int, reason: str
 
 def test_a_complaint_about_something_else_is_shown_as_it_is() -> None:
     assert explain_hvf("qemu-system-aarch64: cannot allocate memory", 1) is None
-    assert judge_try(1, "qemu: cannot allocate memory\nmore\n").reason == "qemu: cannot allocate memory"
+    assert (
+        judge_try(1, "qemu: warning: old\nqemu: cannot allocate memory\nmore\n").reason
+        == "qemu: cannot allocate memory"
+    )
     assert judge_try(-6, "").reason == "QEMU ended with status -6"
 
 

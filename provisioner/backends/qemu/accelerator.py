@@ -64,8 +64,10 @@ def _try_hvf(arch: str) -> Problem | None:
 
 def judge_try(status: int, words: str) -> Problem:
     """The problem of a machine that could not be made; ``status`` as of subprocess."""
-    known = explain_hvf(words, status)
-    return known or Problem(words.strip().partition("\n")[0] or f"QEMU ended with status {status}")
+    if known := explain_hvf(words, status):
+        return known
+    complaints = [line for line in words.splitlines() if line.strip() and "warning:" not in line]
+    return Problem(complaints[0] if complaints else f"QEMU ended with status {status}")
 
 
 def judge(facts: AcceleratorFacts) -> tuple[Verdict, ...]:

@@ -9,7 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from provisioner.core.host import this_host
+
 APP = "ebpf-dev"
+#: Bytes of the directory for sockets: a name of 11 fits behind it, and the 17 that OpenSSH appends to its own.
+_SOCKET_DIR_MAX = 103 - 11 - 17
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,20 @@ def find_paths(env: Mapping[str, str] | None = None) -> Paths:
     return Paths(config=config, cache=cache, data=data, runtime=_socket_dir(data, env))
 
 
+def lasting_socket_dir(data: Path, home: Path) -> Path | None:
+    """The directory for sockets on macOS, None where every path is too long.
+
+    Its directories for temporary files are no place for them: macOS removes from there what nobody has touched
+    for three days, the sockets of running machines as well.
+    """
+    digest = hashlib.sha256(os.fsencode(data)).hexdigest()[:10]
+    candidates = (data / "run", home / f".{APP}" / f"run-{digest}")
+    return next((path for path in candidates if len(os.fsencode(path)) <= _SOCKET_DIR_MAX), None)
+
+
 def _socket_dir(data: Path, env: Mapping[str, str]) -> Path:
+    if this_host().mac and (lasting := lasting_socket_dir(data, Path.home())):
+        return lasting
     # A Unix socket's path may have 103 bytes on macOS (sys/un.h: sun_path[104]) and 107 on Linux, which
     # "~/Library/Application Support/..." with a long user name exceeds: use a short name derived from it.
     base = Path(env.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())

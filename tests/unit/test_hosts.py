@@ -206,20 +206,35 @@ def test_apple_silicon_needs_a_later_qemu(host: HostFacts) -> None:
 # Where its files are ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("user", ["kim", "a-name-as-long-as-an-administrator-gives-it-to-somebody"])
+LONG = "a-name-as-long-as-an-administrator-gives-it-to-somebody"
+
+
+@pytest.mark.parametrize("temporary", ["/var/folders/zz/zyxvpxvq6csfxvn_n0000000000000/T", "/Users/" + "x" * 60])
 @pytest.mark.parametrize(
-    "temporary", ["/var/folders/zz/zyxvpxvq6csfxvn_n0000000000000/T", "/Users/kim/" + "x" * 60]
+    ("user", "folder"),
+    [
+        ("kim", "/Users/kim/Library/Application Support/ebpf-dev/run"),
+        (LONG[:40], f"/Users/{LONG[:40]}/.ebpf-dev/run-"),
+        # Better one that macOS may tidy up than none.
+        (LONG, ""),
+    ],
 )
-def test_sockets_of_a_mac_fit(user: str, temporary: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sockets_of_a_mac_last_and_fit(
+    user: str, folder: str, temporary: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("provisioner.core.paths.this_host", lambda: hosts.M3_MACOS15)
     monkeypatch.setattr("tempfile.tempdir", temporary)
     monkeypatch.setattr(Path, "is_dir", lambda path: True)
-    home = f"/Users/{user}/Library/Application Support/ebpf-dev"
-    paths = find_paths({"EBPF_DEV_HOME": home})
+    monkeypatch.setattr(Path, "home", lambda: Path("/Users", user))
+    data = f"/Users/{user}/Library/Application Support/ebpf-dev"
+    monkeypatch.setattr("platformdirs.user_data_dir", lambda app: data)
+    paths = find_paths({})
     machine = Machine(
         name="n" * MAX_LENGTH, directory=paths.instance("n" * MAX_LENGTH), sockets=paths.runtime, arch="aarch64",
         cpus=2, memory=2 << 30, disk_size=10 << 30, base_disk=Path("/disk"), boot=FirmwareBoot(),
     )  # fmt: skip
     files = QemuFiles(machine)
+    assert str(files.socket).startswith(folder)
     assert max(len(bytes(path)) for path in (files.socket, *files.fifos)) <= SOCKET_PATH_MAX
 
 

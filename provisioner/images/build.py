@@ -12,6 +12,7 @@ from pathlib import Path
 from provisioner.core.addresses import for_guest
 from provisioner.core.errors import HostError
 from provisioner.core.files import write_atomic
+from provisioner.core.host import host_arch
 from provisioner.core.process import run_tool
 from provisioner.core.reporter import Reporter, Step
 from provisioner.core.resources import runner_sources
@@ -183,6 +184,8 @@ def build_base(plan: BuildPlan, draft: Draft, reporter: Reporter) -> None:
     """
     check_tools(plan.arch)
     check_space(draft.directory, SPACE_NEEDED, "to build the image")
+    if plan.arch != host_arch():
+        reporter.note(f"The programs of {plan.arch} that this takes are emulated: it may be half an hour, once.")
     with scratch_directory() as scratch:
         check_space(scratch, SPACE_NEEDED, "to build the image")
         tree = Tree(scratch / "tree")

@@ -198,6 +198,8 @@ LOADER = [
         "usdt-header",
         "libbpf: usdt: failed to find USDT support BPF maps, did you forget to include bpf/usdt.bpf.h?",
     ),
+    ("many-kprobes", "f (section kprobe.multi/tcp_*): failed to attach: Operation not supported"),
+    ("trampoline", "f (section fentry/do_unlinkat): failed to attach: -ENOTSUPP"),
     ("trampoline", "libbpf: prog 'f': failed to attach: ERROR: strerror_r(-524)=22"),
     ("xdp-driver", "libbpf: Kernel error message: Underlying driver does not support XDP in native mode"),
     ("clsact", "libbpf: Kernel error message: Exclusivity flag on, cannot modify"),

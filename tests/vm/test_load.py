@@ -66,7 +66,7 @@ def test_names_that_are_nearly_right(instance: Cli) -> None:
     found = {name: program["target"] for name, program in programs(report).items()}
     assert found["no_group"] == found["other_group"] == "sched/sched_process_exec"
     assert found["raw_with_group"] == "sched_process_exec"
-    assert found["bare_system_call"] == found["other_architecture"]
+    assert found["bare_system_call"] == found["other_architecture"] == found["other_architecture_btf"]
     assert found["bare_system_call"].endswith("_sys_execve")
     assert found["with_offset"] == "vfs_read"
 

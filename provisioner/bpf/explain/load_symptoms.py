@@ -182,8 +182,15 @@ ATTACH = (
         "#include <bpf/usdt.bpf.h>",
     ),
     Symptom(
+        "many-kprobes",
+        r"\(section k(?:ret)?probe\.(?:multi|session)\S*\): .*(?:not supported|strerror_r\(-95\)|-EOPNOTSUPP)",
+        "This kernel has no probes of many functions at once (CONFIG_FPROBE): of Debian's neither 6.1 nor, on "
+        "arm64, 6.12.",
+        'Use SEC("kprobe/FUNCTION"), a program for each function, or a newer kernel.',
+    ),
+    Symptom(
         "trampoline",
-        r"(?:strerror_r\(-524\)|unknown error \(-?524\)|Unknown error 524|: -524\b)",
+        r"(?:strerror_r\(-524\)|unknown error \(-?524\)|Unknown error 524|: -524\b|-ENOTSUPP\b)",
         "This kernel cannot attach fentry, fexit, fmod_ret or LSM programs to its functions: on arm64 that needs "
         "Linux 6.4 or later, and Debian 12 has 6.1.",
         "Use a kprobe in their place, or an image with a newer kernel: debian-13.",

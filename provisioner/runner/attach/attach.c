@@ -29,7 +29,7 @@ static int attach_by_section(struct run *run, struct program *program)
 	const char *target = strchr(program->section, '/');
 
 	(void)run;
-	if (target && !program->extends)
+	if (target && !program->extends && !*program->target)
 		snprintf(program->target, sizeof(program->target), "%s", target + 1);
 	program->link = bpf_program__attach(program->bpf);
 	return program->link ? 0 : -errno;

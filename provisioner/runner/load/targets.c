@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "message.h"
 #include "system/kernel_btf.h"
 #include "system/kernel_names.h"
 
@@ -94,7 +93,7 @@ static bool retarget_system_call(const struct btf_hook *hook, struct program *pr
 	if (strcmp(hook->what, "function") || !system_call_function(target, function, sizeof(function)) ||
 	    is_absent(hook, function) || bpf_program__set_attach_target(program->bpf, 0, function))
 		return false;
-	message_log("note", "%s goes to %s, as %s is called here", program->name, function, target);
+	snprintf(program->target, sizeof(program->target), "%s", function);
 	return true;
 }
 

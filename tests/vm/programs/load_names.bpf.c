@@ -1,6 +1,7 @@
 /* Names that are nearly right: without the group, the architecture's prefix, or with another one's. */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
 
 SEC("tp/sched_process_exec")
 int no_group(void *ctx)
@@ -28,6 +29,12 @@ int bare_system_call(void *ctx)
 
 SEC("kretprobe/__s390x_sys_execve")
 int other_architecture(void *ctx)
+{
+	return 0;
+}
+
+SEC("fentry/__riscv_sys_execve")
+int BPF_PROG(other_architecture_btf)
 {
 	return 0;
 }

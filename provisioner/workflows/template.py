@@ -37,15 +37,19 @@ def ensure_template(instance: Instance, reporter: Reporter) -> Path | None:
     if shape is None:
         return None
     directory = _directory(instance.paths, shape)
-    on_wait = lambda: reporter.note("Another ebpf-dev is saving such a machine; waiting for it.")  # noqa: E731
-    with locked(instance.paths.locks / f"template-{directory.name}.lock", on_wait):
+    if _usable(instance, directory):
+        os.utime(directory)
+        return directory
+    on_wait = lambda: reporter.note("Another ebpf-dev is saving a started machine; waiting for it.")  # noqa: E731
+    with locked(instance.paths.locks / "template.lock", on_wait):
         if _usable(instance, directory):
-            os.utime(directory)
             return directory
         if directory.exists():
             reporter.note("The template for such machines is damaged; making it anew.")
             shutil.rmtree(directory)
-        return _Maker(instance, reporter).make(directory)
+        maker = _Maker(instance, reporter)
+        maker.clear_abandoned()
+        return maker.make(directory)
 
 
 def drop_template(directory: Path, reporter: Reporter) -> None:
@@ -74,7 +78,6 @@ class _Maker:
     def make(self, directory: Path) -> Path | None:
         partial = directory.with_suffix(".partial")
         machine = replace(self._instance.machine, directory=partial, memory_in_file=True)
-        self._clear(machine)
         try:
             check_space(ensure_dir(partial), machine.memory, "to save a started machine")
             self._save(machine)
@@ -93,6 +96,11 @@ class _Maker:
         self._clear(machine)
         _prune(self._paths.templates)
         return final
+
+    def clear_abandoned(self) -> None:
+        """End and remove what others left who were killed: machines for which nobody waits any more."""
+        for partial in self._paths.templates.glob("*.partial"):
+            self._clear(replace(self._instance.machine, directory=partial))
 
     def _save(self, machine: Machine) -> None:
         self._backend.create(machine)

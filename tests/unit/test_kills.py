@@ -243,6 +243,15 @@ def test_a_damaged_template_is_made_anew(lab: Lab, name: str, fault: Callable[[P
     assert lab.backend.status(replace(lab.machine(NAME), directory=template)).saved > 0
 
 
+def test_a_machine_that_was_to_become_a_template_does_not_outlive_its_maker(lab: Lab) -> None:
+    """Also when the next one is made for machines of another shape."""
+    assert lab.kill("template", lambda _, name: name == "qmp stop")
+    assert len(lab.processes()) == 1
+    lab.record(NAME, cpus=2)
+    lab.check()
+    assert len(lab.templates) == 1
+
+
 def test_another_qemu_gets_a_template_of_its_own(lab: Lab) -> None:
     gone(lab)
     os.utime(lab.root / "bin" / "qemu-system-x86_64", ns=(1, 1))

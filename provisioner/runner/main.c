@@ -217,6 +217,8 @@ static int run_companion(const struct options *options, const char **reason)
 	}
 	if (companion_await(options, signals)) {
 		*reason = "signal";
+	} else if (companion_ended()) {
+		*reason = "finished";
 	} else {
 		triggers_start(options->triggers, options->trigger_count, -1);
 		activity_start_beside(options);

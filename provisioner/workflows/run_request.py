@@ -21,8 +21,10 @@ _OPTIONS = {
     "attach_to": "--attach-to",
     "bin": "--bin",
     "pid": "--pid",
+    "include_dirs": "--include",
+    "cflags": "--cflag",
 }
-#: Those that a companion does not take away from us are left to it: its programs go where it says.
+#: What each loader decides by itself. Where a companion's programs go was never ours to say.
 _REFUSED = {
     "companion": ("settings", "map_entries", "license"),
     "bpftool": ("settings", "map_entries", "license", "programs", "cgroup", "attach_to", "bin", "pid"),

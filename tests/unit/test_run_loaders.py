@@ -34,6 +34,7 @@ class FakeGuest:
         self.packages = {"bpftool": "7.5"}
         self.offered = {"bpftrace": "0.23", "python3-bpfcc": "0.31", "bpfcc-tools": "0.31"}
         self.messages: list[dict[str, Any]] = [{"type": "done", "status": 0, "reason": "time"}]
+        self.has_lists = True
         self.ran: list[str] = []
         self.apt: list[list[str]] = []
 
@@ -73,13 +74,14 @@ class FakeGuest:
 
     def _apt_get(self, words: list[str], on_line: Callable[[str, str], None]) -> int:
         self.apt.append(words)
-        wanted = [word for word in words[words.index("apt-get") + 1 :] if word.isidentifier() or "-" in word[1:]]
-        for name in (word for word in wanted if "install" in words and not word.startswith("-")):
-            if name in self.offered:
-                self.packages[name] = self.offered[name]
-            elif name != "install" and "=" not in name and ":" not in name:
+        if "update" in words:
+            self.has_lists = True
+            return 0
+        for name in words[words.index("--fix-broken") + 1 :]:
+            if not self.has_lists or name not in self.offered:
                 on_line("stdout", f"E: Unable to locate package {name}")
                 return 100
+            self.packages[name] = self.offered[name]
         return 0
 
 
@@ -207,9 +209,16 @@ def test_packages_are_added_once() -> None:
     added = add_packages(guest, ["bcc", "bpftool"], reporter)
     assert added.installed == {"python3-bpfcc": "0.31", "bpfcc-tools": "0.31"}
     assert added.already == {"bpftool": "7.5"}
-    assert reporter.titles == ["Fetching package lists", "Installing bcc bpftool"]
+    assert reporter.titles == ["Installing bcc bpftool"]
     again = add_packages(guest, ["bcc", "bpftool"], reporter)
-    assert (again.installed, len(again.already), len(guest.apt)) == ({}, 3, 2)
+    assert (again.installed, len(again.already), len(guest.apt)) == ({}, 3, 1)
+
+
+def test_package_lists_are_fetched_when_those_there_do_not_serve() -> None:
+    guest, reporter = FakeGuest(), Recorder()
+    guest.has_lists = False
+    assert add_packages(guest, ["bpftrace"], reporter).installed == {"bpftrace": "0.23"}
+    assert reporter.titles == ["Installing bpftrace", "Fetching package lists", "Installing bpftrace"]
 
 
 def test_a_package_that_nobody_has() -> None:

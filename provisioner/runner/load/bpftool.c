@@ -109,6 +109,7 @@ static void bpftool_unload(struct run *run)
 	char *const argv[] = { "bpftool", "net", "detach", "xdp", "dev", device, NULL };
 	struct text words = {};
 
+	foreign_unpin(); /* first, for programs on tracepoints would see bpftool at work */
 	foreign_device(run, device);
 	tool_run(NULL, -1, argv, &words);
 	text_free(&words);

@@ -161,12 +161,17 @@ int foreign_load(struct run *run, int signals)
 	return status;
 }
 
+void foreign_unpin(void)
+{
+	if (mounted)
+		umount2(BPFFS, MNT_DETACH);
+	mounted = false;
+}
+
 void foreign_unload(struct run *run)
 {
 	if (on_device)
 		run->options.loader->unload(run);
 	on_device = false;
-	if (mounted)
-		umount2(BPFFS, MNT_DETACH);
-	mounted = false;
+	foreign_unpin();
 }

@@ -30,6 +30,8 @@ int foreign_report(struct run *run, int status, const struct text *words);
 void foreign_pass_on(const struct text *words);
 /* The loaded program and its maps are known by our own copies of them from now on. */
 void foreign_take_over(struct run *run, struct program *program, int fd);
+/* With its pins gone, what only they kept attached is not any more. */
+void foreign_unpin(void);
 /* From now on it is for the loader to take the program off the device. */
 void foreign_is_on_device(void);
 

@@ -84,6 +84,7 @@ def test_xdp_loader_loads_and_we_show(xdp_tools: Cli) -> None:
     assert report["error"] is None, report
     (program,) = report["programs"]
     assert (program["state"], program["target"]) == ("attached", "ebpf0")
+    assert program["run_count"] == program["verdicts"]["XDP_PASS"] > 0
     counted = next(item for item in report["maps"] if item["name"] == "traffic")["entries"]
     assert any(entry["value"]["packets"] > 0 for entry in counted), counted
     assert xdp_tools.guest("sh", "-c", LEFTOVERS) == before

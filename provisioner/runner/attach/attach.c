@@ -225,6 +225,9 @@ static void put_counts(struct json *json, const struct program *program)
 
 	if (bpf_obj_get_info_by_fd(loaded_fd(program), &info, &size))
 		return;
+	/* The kernel does not count the runs of a program that another one calls, as libxdp's dispatcher does. */
+	if (info.type == BPF_PROG_TYPE_EXT && program->verdicts_fd >= 0)
+		info.run_cnt = verdicts_total(program);
 	json_put_unsigned(json, "run_count", info.run_cnt);
 	json_put_unsigned(json, "run_time_ns", info.run_time_ns);
 	verdicts_put(json, program);

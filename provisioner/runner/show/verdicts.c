@@ -178,6 +178,16 @@ static __u32 read_counts(int fd, __u64 *counts)
 	return count;
 }
 
+__u64 verdicts_total(const struct program *program)
+{
+	__u64 counts[PLACES], total = 0;
+	__u32 count = program->verdicts_fd < 0 ? 0 : read_counts(program->verdicts_fd, counts);
+
+	for (__u32 place = 0; place < count; place++)
+		total += counts[place];
+	return total;
+}
+
 void verdicts_put(struct json *json, const struct program *program)
 {
 	const char *const *names = find_names(program);

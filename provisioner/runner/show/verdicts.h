@@ -11,5 +11,6 @@
  */
 void verdicts_watch(struct program *program);
 void verdicts_put(struct json *json, const struct program *program);
+__u64 verdicts_total(const struct program *program); /* 0 when they are not counted */
 
 #endif

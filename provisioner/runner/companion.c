@@ -19,6 +19,7 @@
 
 /* How long a companion may take to detach and to print its last table after it was asked to end. */
 #define GRACE_SECONDS 5.0
+#define SLOW_GRACE_SECONDS 20.0 /* of one that had to be awaited: it may be compiling, and has much to detach */
 #define WORDS_MILLISECONDS 3000
 #define SETTLED_SECONDS 1.0
 
@@ -170,9 +171,9 @@ bool companion_await(const struct options *options, int signals)
 	return false;
 }
 
-void companion_stop(void)
+void companion_stop(const struct options *options)
 {
-	double deadline = seconds_now() + GRACE_SECONDS;
+	double deadline = seconds_now() + (options->patience ? SLOW_GRACE_SECONDS : GRACE_SECONDS);
 
 	asked_to_end = true;
 	if (companion > 0)

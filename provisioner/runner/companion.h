@@ -14,7 +14,7 @@ size_t companion_descriptors(int *descriptors, size_t limit);
 void companion_read(void);
 void companion_reap(void);			/* after SIGCHLD */
 bool companion_ended(void);
-void companion_stop(void);			/* asks it, waits, and kills it */
+void companion_stop(const struct options *options); /* asks it, waits, and kills it */
 int companion_status(void);			/* as a shell would give it: 128 + signal when killed */
 
 #endif

@@ -225,7 +225,7 @@ static int run_companion(const struct options *options, const char **reason)
 		work_start_beside(options);
 		*reason = watch(options, signals);
 	}
-	companion_stop();
+	companion_stop(options);
 	triggers_stop();
 	activity_stop();
 	read_the_rest();

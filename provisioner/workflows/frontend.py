@@ -18,7 +18,7 @@ from provisioner.workflows.instances import connected
 from provisioner.workflows.running import Run, package_missing, send
 
 #: How long a front end may compile, on a slow emulated processor, before its programs run; seconds.
-PATIENCE = 120.0
+PATIENCE = 300.0
 
 _LOOK = '[ -x "$1" ] && echo runner; [ -d "$2" ] && echo files; { :; %s; } >/dev/null 2>&1 && echo package; :'
 

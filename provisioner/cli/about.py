@@ -1,4 +1,4 @@
-"""images, examples, doctor, version."""
+"""examples, doctor, version."""
 
 from __future__ import annotations
 
@@ -12,37 +12,9 @@ from provisioner.cli.options import DEFAULT, Arch, InstanceOption, Json, Verbose
 
 
 def register(app: typer.Typer) -> None:
-    app.command()(images)
     app.command()(examples)
     app.command()(doctor)
     app.command()(version)
-
-
-def images(as_json: Json = False, verbose: Verbose = False) -> None:
-    """List the images that instances can be made of.
-
-    Example: ebpf-dev images
-    """
-    from provisioner.core.config import format_size
-    from provisioner.ui import print_table
-    from provisioner.workflows.listing import list_images
-
-    with errors_as_json(as_json):
-        items = list_images(paths())
-    if as_json:
-        print_json({"schema": 1, "images": [vars(item) for item in items]})
-        return
-    rows = [
-        [
-            item.name,
-            item.title,
-            ", ".join(item.arches),
-            item.state,
-            format_size(item.size) if item.size else "-",
-        ]
-        for item in items
-    ]
-    print_table(["image", "what it is", "architectures", "here", "size"], rows)
 
 
 def examples(as_json: Json = False, verbose: Verbose = False) -> None:

@@ -32,6 +32,10 @@ def up(
         str | None,
         typer.Option(help="See `ebpf-dev images`.", autocompletion=_complete_image, show_default=False),
     ] = None,
+    kernel: Annotated[
+        str | None,
+        typer.Option(help="default, backports, latest or a version; see `ebpf-dev kernels`.", show_default=False),
+    ] = None,
     backend: Annotated[str | None, typer.Option(help="What runs the machine: qemu.", show_default=False)] = None,
     arch: Arch = None,
     accelerator: Annotated[str | None, typer.Option(help="auto, kvm, hvf or tcg.", show_default=False)] = None,
@@ -60,8 +64,9 @@ def up(
     from provisioner.workflows.up import bring_up
 
     flags: dict[str, Any] = {
-        "image": image, "backend": backend, "arch": arch, "accelerator": accelerator, "cpus": cpus,
-        "memory": memory, "disk": disk, "packages": package, "mirror": mirror, "proxy": proxy, "ca": ca,
+        "image": image, "kernel": kernel, "backend": backend, "arch": arch, "accelerator": accelerator,
+        "cpus": cpus, "memory": memory, "disk": disk, "packages": package, "mirror": mirror, "proxy": proxy,
+        "ca": ca,
     }  # fmt: skip
     settings = load_settings(paths(), Path.cwd(), os.environ, flags)
     if dry_run:

@@ -48,7 +48,7 @@ _SYNONYMS = {
     "ram": "memory", "mem": "memory", "cores": "cpus", "vcpus": "cpus", "smp": "cpus", "distro": "image",
     "os": "image", "storage": "disk", "vmtype": "backend", "driver": "backend", "accel": "accelerator",
     "http_proxy": "proxy", "https_proxy": "proxy", "apt": "packages", "install": "packages",
-    "certificates": "ca", "cacert": "ca", "architecture": "arch", "platform": "arch",
+    "linux": "kernel", "certificates": "ca", "cacert": "ca", "architecture": "arch", "platform": "arch",
 }  # fmt: skip
 
 
@@ -56,11 +56,13 @@ _SYNONYMS = {
 class Settings:
     """What the user wants, after all layers; ``memory`` and ``disk`` in bytes.
 
-    ``arch`` is the host's unless told, ``mirror`` and ``proxy`` None mean its own. ``ca`` holds absolute
-    paths of certificate files. ``origin`` says for each field where its value was written, in words to show.
+    ``kernel`` is "default", the image's own, or a word of ``guest/kernel_pairs.py``. ``arch`` is the host's
+    unless told, ``mirror`` and ``proxy`` None mean its own. ``ca`` holds absolute paths of certificate files.
+    ``origin`` says for each field where its value was written, in words to show.
     """
 
     image: str = "debian-13"
+    kernel: str = "default"
     backend: str = "qemu"
     arch: str = field(default_factory=host_arch)
     accelerator: str = "auto"
@@ -361,6 +363,8 @@ def _parse(written: _Written) -> object:
         if written.name in _OPTIONAL_SETTINGS:
             return None
         raise ValueError("has no value")
+    if written.name == "image":
+        return _parse_image(str(written.value).strip(), written.base)
     if isinstance(written.value, list):
         if written.name == "ca":
             return _parse_ca(written.value, written.base)
@@ -368,10 +372,26 @@ def _parse(written: _Written) -> object:
     return _PARSERS[written.name](written.value.strip())
 
 
-def _parse_image(text: str) -> str:
+def _parse_image(text: str, base: Path) -> str:
+    """A name of the catalogue, an address, or the absolute path of a file; a path is told by its slash."""
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text):
         return text
-    raise ValueError(f"{_shown(text)} is not the name of an image, such as debian-13")
+    if text.startswith(("http://", "https://")):
+        return _parse_url(text)
+    if "/" in text and text.isprintable():
+        path = (base / _expanded(text)).absolute()
+        if fault := _file_fault(path):
+            raise ValueError(f"{path} {fault}; give a disk image or a catalogue file")
+        return str(path)
+    raise ValueError(
+        f"{_shown(text)} is not the name of an image, such as debian-13, nor a path such as ./my.qcow2"
+    )
+
+
+def _parse_kernel(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+~_-]{0,79}", text):
+        return text
+    raise ValueError(f"{_shown(text)} is not default, backports, latest or a version, such as 7.3")
 
 
 def _parse_arch(text: str) -> str:
@@ -459,7 +479,7 @@ def _shown(text: str) -> str:
 
 
 _PARSERS: Mapping[str, Callable[[str], object]] = {
-    "image": _parse_image,
+    "kernel": _parse_kernel,
     "backend": _one_of(BACKENDS),
     "arch": _parse_arch,
     "accelerator": _one_of(ACCELERATORS),

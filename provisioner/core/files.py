@@ -83,6 +83,21 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextlib.contextmanager
+def locked_if_free(path: Path) -> Iterator[bool]:
+    """Hold the lock on an existing ``path`` unless somebody else does; says whether it is held."""
+    handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        free = True
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            free = False
+        yield free
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
 def locked(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold an exclusive lock on ``path`` (made when missing); the kernel drops it when the process dies.
 

@@ -21,6 +21,8 @@ class InstanceRecord:
     """One instance as it was made; sizes in bytes. ``golden`` is the key of the disk it stands on.
 
     ``network_digest`` says which proxy, mirror and CA settings the guest holds (see ``guest/network.py``).
+    ``kernel`` is the setting that ``release`` answers. ``kernel_wanted`` is another one that ``up`` was asked for
+    and has not finished with, else "".
     """
 
     name: str
@@ -35,6 +37,8 @@ class InstanceRecord:
     release: str
     network_digest: str
     created: str
+    kernel: str = "default"
+    kernel_wanted: str = ""
 
 
 class Store:
@@ -110,6 +114,8 @@ def _parse_record(data: bytes, name: str) -> InstanceRecord:
         raise ValueError(f"it belongs to {value.get('name')!r}")
     for field in dataclasses.fields(InstanceRecord):
         wanted = int if field.type == "int" else str
-        if not isinstance(value.get(field.name), wanted):
+        # Fields with a default came later than the first records.
+        given = value.get(field.name, field.default)
+        if not isinstance(given, wanted):
             raise ValueError(f"{field.name} is {value.get(field.name)!r}")
     return InstanceRecord(**value)

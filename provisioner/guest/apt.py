@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from provisioner.core.errors import GuestError
 from provisioner.core.reporter import Reporter, Step
-from provisioner.guest.base import Guest
+from provisioner.guest.base import HOME, Guest
+from provisioner.guest.kernel_pairs import KernelPair, parse_index
 
 # Status-Fd=1 mixes progress lines into stdout (apt's doc/progress-reporting.md.gz); a lock held by the
 # guest's own timers, or by an apt-get that a lost connection left behind, is waited for.
@@ -17,6 +18,62 @@ _APT = (
     "-o", "APT::Status-Fd=1", "-o", "Dpkg::Use-Pty=0", "-o", "DPkg::Lock::Timeout=300",
     "-o", "Acquire::Retries=3",
 )  # fmt: skip
+#: update-ca-certificates(8). It would go through the hundred other certificates too, in some thousand processes:
+#: many minutes on an emulated processor. So a new one is linked as it would, to be found when it is next run.
+CA_PREFIX = "/usr/local/share/ca-certificates/ebpf-dev-"
+TRUST_NEW = """
+set -e
+cd /etc/ssl/certs
+for file in "$@"; do
+    name=$(basename "$file" .crt)
+    hash=$(openssl x509 -noout -subject_hash -in "$file")
+    number=0
+    while [ -e "$hash.$number" ]; do number=$((number + 1)); done
+    ln -sf "$file" "$name.pem"
+    ln -s "$name.pem" "$hash.$number"
+    cat "$file" >> ca-certificates.crt
+done
+"""
+TRUST_ANEW = "update-ca-certificates --fresh"
+PROXY_FILE = "/etc/apt/apt.conf.d/90ebpf-dev-proxy"
+PROXY_TEMPLATE = "network/apt-proxy.conf.j2"
+
+#: Where a kernel may come from: the guest's own sources, and beside them the suite of backports in a file of ours.
+#: A guest that only looks keeps its sources as they are; both share the lists that were fetched.
+_KERNEL_SOURCES = f"{HOME}/kernel-sources.d"
+_BACKPORTS_FILE = "ebpf-dev-backports.list"
+_PREPARE_SOURCES = """
+set -e
+parts=$1 file=$2 suite=$3
+rm -rf "$parts"
+mkdir -p "$parts"
+for source in /etc/apt/sources.list.d/*; do
+    [ ! -e "$source" ] || ln -s "$source" "$parts/"
+done
+[ -n "$suite" ] || exit 0
+archives=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI) $(COMPONENT)' 'Created-By: Packages')
+case "
+$archives" in *"
+$suite "*) exit 0 ;; esac
+echo "$archives" | while read -r release uri component; do
+    if [ "$release" = "${suite%-backports}" ] && [ "$component" = main ]; then
+        echo "deb $uri $suite main"
+        break
+    fi
+done > "$parts/$file"
+"""
+# Paragraphs of everything that belongs to a kernel, each with its suite; the whole of the lists is a hundred times
+# as long, too much to carry over.
+_READ_INDEX = r"""
+apt-get -o Dir::Etc::SourceParts="$1" indextargets --format '$(RELEASE) $(FILENAME)' 'Created-By: Packages' |
+while read -r suite file; do
+    [ -e "$file" ] || continue
+    /usr/lib/apt/apt-helper cat-file "$file" | awk -v suite="$suite" '
+        /^Package: / { own = /^Package: linux-/; if (own) print "\nSuite: " suite }
+        own && /^(Package|Version|Depends|Pre-Depends): /'
+done
+"""
+_WITH_KERNEL_SOURCES = ("-o", f"Dir::Etc::SourceParts={_KERNEL_SOURCES}")
 _NEED = re.compile(r"Need to get ([\d.,]+) ([kMG]?B)")
 _COUNT = re.compile(r"(\d+) upgraded, (\d+) newly installed")
 _UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -68,6 +125,27 @@ def install(guest: Guest, packages: Sequence[str], reporter: Reporter, title: st
 def clean(guest: Guest) -> None:
     """Remove downloaded packages and package lists' caches that no instance needs."""
     guest.run(["sh", "-c", "apt-get clean; rm -f /var/cache/apt/*.bin"])
+
+
+def find_kernels(guest: Guest, backports: str, reporter: Reporter) -> list[KernelPair]:
+    """What is on offer, also in the suite ``backports`` ("" for none), which the guest need not know yet."""
+    guest.run(["sh", "-c", _PREPARE_SOURCES, "sources", _KERNEL_SOURCES, _BACKPORTS_FILE, backports])
+    with reporter.step("Fetching package lists") as step:
+        _apt_get(guest, ["update", *_WITH_KERNEL_SOURCES], step)
+    with reporter.step("Looking for kernels"):
+        return parse_index(guest.run(["sh", "-c", _READ_INDEX, "index", _KERNEL_SOURCES], timeout=300).stdout)
+
+
+def install_kernel(guest: Guest, pair: KernelPair, reporter: Reporter) -> None:
+    """Install a pair that ``find_kernels`` found just now; the guest keeps the suite that it comes from."""
+    words: tuple[str, ...] = ()
+    if pair.from_backports:
+        # Of no weight for anything else: the archive itself says that nothing of it is installed unasked.
+        script = '[ -L "$1/$2" ] || [ ! -s "$1/$2" ] || cp "$1/$2" /etc/apt/sources.list.d/'
+        guest.run(["sh", "-c", script, "keep", _KERNEL_SOURCES, _BACKPORTS_FILE])
+        # What the kernel's scripts need (linux-base) may be newer than the guest's own suite has it.
+        words = ("-t", pair.suites[-1])
+    install(guest, (*words, *pair.packages), reporter, f"Installing Linux {pair.release}")
 
 
 class AptProgress:

@@ -9,6 +9,9 @@ from typing import Protocol
 
 from provisioner.core.process import CommandResult
 
+#: Where everything of ours lives in the guest; one directory, so that it is easy to look at and to remove.
+HOME = "/var/lib/ebpf-dev"
+
 OnLine = Callable[[str, str], None]
 """Called with ``"stdout"`` or ``"stderr"`` and one line without its end."""
 

@@ -11,33 +11,19 @@ from provisioner.core.addresses import for_guest
 from provisioner.core.errors import UsageError
 from provisioner.core.templates import render
 from provisioner.guest.base import Guest
+from provisioner.guest.manager import PackageManager
 
 #: Where Debian's and Ubuntu's ca-certificates look for an administrator's own (update-ca-certificates(8)).
 HOST_CA_DIR = Path("/usr/local/share/ca-certificates")
 
-_APT_PROXY = "/etc/apt/apt.conf.d/90ebpf-dev-proxy"
 _SSHD_ENVIRONMENT = "/etc/ssh/sshd_config.d/20-ebpf-dev-proxy.conf"
-_CA_PREFIX = "/usr/local/share/ca-certificates/ebpf-dev-"
 _SOURCES = "/etc/apt/sources.list.d/ebpf-dev.list"
 _FORGET = """
 ls "$1"*.crt 2>/dev/null
 rm -f "$1"*.crt "$2" "$3"
 """
-# What update-ca-certificates does with a new certificate. It would also go through the hundred others, in some
-# thousand processes: many minutes on an emulated processor. When it is next run, it finds ours.
-_TRUST = """
-set -e
-cd /etc/ssl/certs
-for file in "$@"; do
-    name=$(basename "$file" .crt)
-    hash=$(openssl x509 -noout -subject_hash -in "$file")
-    number=0
-    while [ -e "$hash.$number" ]; do number=$((number + 1)); done
-    ln -sf "$file" "$name.pem"
-    ln -s "$name.pem" "$hash.$number"
-    cat "$file" >> ca-certificates.crt
-done
-"""
+# Debian's name for the service, and everybody else's.
+_RELOAD_SSHD = "systemctl try-reload-or-restart ssh 2>/dev/null || systemctl try-reload-or-restart sshd"
 
 
 @dataclass(frozen=True)
@@ -83,22 +69,22 @@ def proxy_for_guest(proxy: str) -> str:
     return for_guest(proxy if "://" in proxy or not proxy else f"http://{proxy}")
 
 
-def apply_network(guest: Guest, settings: NetworkSettings) -> None:
+def apply_network(guest: Guest, settings: NetworkSettings, manager: PackageManager) -> None:
     """Write the settings into the guest, and take away those of an earlier time."""
-    forget = ["sh", "-c", _FORGET, "forget", _CA_PREFIX, _APT_PROXY, _SSHD_ENVIRONMENT]
+    forget = ["sh", "-c", _FORGET, "forget", manager.CA_PREFIX, manager.PROXY_FILE, _SSHD_ENVIRONMENT]
     trusted_before = guest.run(forget).stdout.split()
     if settings.proxy:
-        guest.put(render("network/apt-proxy.conf.j2", proxy=settings.proxy).encode(), _APT_PROXY)
+        guest.put(render(manager.PROXY_TEMPLATE, proxy=settings.proxy).encode(), manager.PROXY_FILE)
         values = {"proxy": settings.proxy, "no_proxy": settings.no_proxy or "localhost,127.0.0.1"}
         guest.put(render("network/sshd-environment.conf.j2", **values).encode(), _SSHD_ENVIRONMENT)
-        guest.run(["systemctl", "try-reload-or-restart", "ssh"])
-    certificates = {f"{_CA_PREFIX}{index}.crt": text for index, text in enumerate(settings.ca)}
+        guest.run(["sh", "-c", _RELOAD_SSHD])
+    certificates = {f"{manager.CA_PREFIX}{index}.crt": text for index, text in enumerate(settings.ca)}
     for path, text in certificates.items():
         guest.put(text.encode(), path)
     if trusted_before:
-        guest.run(["update-ca-certificates", "--fresh"], timeout=1800)
+        guest.run(["sh", "-c", manager.TRUST_ANEW], timeout=1800)
     elif certificates:
-        guest.run(["sh", "-c", _TRUST, "trust", *certificates])
+        guest.run(["sh", "-c", manager.TRUST_NEW, "trust", *certificates])
     if settings.sources:
         _replace_sources(guest, settings.sources)
 

@@ -10,23 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner.core.errors import GuestError
+from provisioner.core.host import parse_os_release
 from provisioner.core.reporter import Reporter
 from provisioner.core.resources import runner_sources
-from provisioner.guest import apt
+from provisioner.guest.base import HOME as HOME
 from provisioner.guest.base import Guest
+from provisioner.guest.kernels import find_kernel_pair
+from provisioner.guest.manager import package_manager
 
-#: Where everything of ours lives in the guest; one directory, so that it is easy to look at and to remove.
-HOME = "/var/lib/ebpf-dev"
 #: Raised when provisioning itself changes in a way that its packages do not show.
 RECIPE_VERSION = 2
 
-# The newest kernel that is whole: image, modules and headers. Anything else is a pair that cannot build.
-_FIND_PAIR = """
-for build in /lib/modules/*/build/Makefile; do
-    release=${build#/lib/modules/}; release=${release%/build/Makefile}
-    [ -e "/boot/vmlinuz-$release" ] && [ -e "/boot/initrd.img-$release" ] && echo "$release"
-done | sort -V | tail -n 1
-"""
 # Two runs may build it at the same time, and any may be interrupted.
 # Unoptimised and by clang it takes a fifth of the time of `gcc -O1`, which an emulated guest needs minutes for; it
 # decodes an event in 3.2 us instead of 1.7 us (on the same host, without emulation).
@@ -39,22 +33,35 @@ tar -x -C "$new"
 make -s -C "$new" CC=clang CFLAGS=-O0
 mv "$new/runner" "$1"
 """
-# The root is either the whole disk or, in a foreign image, its first partition.
+# The root is either the whole disk or, in a foreign image, one of its partitions; Fedora's is a btrfs, of which
+# findmnt names the subvolume too.
 _GROW_ROOT = """
 set -e
-root=$(findmnt -no SOURCE /)
-case "$root" in *[0-9]) growpart "${root%1}" 1 || : ;; esac
-resize2fs "$root"
+root=$(findmnt -nvo SOURCE /)
+part=/sys/class/block/${root#/dev/}/partition
+if [ -e "$part" ]; then
+    number=$(cat "$part")
+    growpart "${root%"$number"}" "$number" || :
+fi
+case $(findmnt -no FSTYPE /) in
+btrfs) btrfs filesystem resize max / ;;
+xfs) xfs_growfs / ;;
+*) resize2fs "$root" ;;
+esac
 """
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The packages to install: ``kernel`` (image and headers of one series), ``toolchain`` and the user's."""
+    """The packages to install: ``kernel`` (image and headers of one series), ``toolchain`` and the user's.
+
+    ``manager`` is who installs them, see ``guest/manager.py``.
+    """
 
     kernel: tuple[str, ...]
     toolchain: tuple[str, ...]
     extra: tuple[str, ...] = ()
+    manager: str = "apt"
 
     @property
     def digest(self) -> str:
@@ -69,29 +76,23 @@ def provision(guest: Guest, recipe: Recipe, reporter: Reporter) -> str:
     Safe to repeat after an interruption anywhere. Raises GuestError ("mirror-unreachable", "apt-failed",
     "headers-missing", "runner-build-failed").
     """
-    missing = apt.find_missing(guest, (*recipe.kernel, *recipe.toolchain, *recipe.extra))
+    manager = package_manager(recipe.manager)
+    # All or nothing: image and headers that come at different times are of different releases.
+    kernel = recipe.kernel if manager.find_missing(guest, recipe.kernel) else ()
+    missing = [*kernel, *manager.find_missing(guest, (*recipe.toolchain, *recipe.extra))]
     if missing:
-        apt.update(guest, reporter)
-        apt.install(guest, missing, reporter, "Installing headers and toolchain")
+        manager.update(guest, reporter)
+        manager.install(guest, missing, reporter, "Installing headers and toolchain")
     release = find_kernel_pair(guest)
     with reporter.step("Building the runner"):
         ensure_runner(guest)
-    apt.clean(guest)
+    manager.clean(guest)
     return release
 
 
-def find_kernel_pair(guest: Guest) -> str:
-    """The newest release whose image and headers are both there; raises GuestError("headers-missing")."""
-    release = guest.run(["sh", "-c", _FIND_PAIR]).stdout.strip()
-    if not release:
-        found = guest.run(["sh", "-c", "uname -r; ls -d /lib/modules/* /usr/src/* /boot/vmlinuz*"], check=False)
-        raise GuestError(
-            "The guest has no kernel with matching headers",
-            code="headers-missing",
-            details=found.stdout.strip(),
-            hint="Its mirror may be in the middle of an update: try `ebpf-dev up` again in an hour.",
-        )
-    return release
+def read_os_release(guest: Guest) -> dict[str, str]:
+    """What the guest's os-release(5) says."""
+    return parse_os_release(guest.run(["cat", "/etc/os-release"]).stdout)
 
 
 def grow_root(guest: Guest) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from provisioner.core.errors import InstanceError, UsageError
 from provisioner.core.host import ARCHES
 from provisioner.core.resources import data_dir
+from provisioner.guest.manager import MANAGERS
 from provisioner.images.schema import Mistakes, Section
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
@@ -65,12 +66,18 @@ class BuildRecipe:
 
 @dataclass(frozen=True)
 class Image:
-    """One catalogue entry; ``packages`` by architecture, ``rows`` in the order to try them."""
+    """One catalogue entry; ``packages`` by architecture, ``rows`` in the order to try them.
+
+    ``manager`` installs packages in its guests, ``backports`` is the suite of its distribution with newer
+    kernels, "" where there is none.
+    """
 
     name: str
     title: str
     default: bool
     login_user: str
+    manager: str
+    backports: str
     packages: Mapping[str, Packages]
     rows: tuple[CloudRow, ...]
     build: BuildRecipe | None
@@ -102,6 +109,15 @@ def load_catalogue(directory: Path | None = None) -> dict[str, Image]:
             hint="Correct the files named, or reinstall ebpf-dev.",
         )
     return {image.name: image for image in sorted(found, key=lambda image: (not image.default, image.name))}
+
+
+def load_image(path: Path) -> Image:
+    """The image that a catalogue file of the user's own describes; raises UsageError("bad-image")."""
+    mistakes = Mistakes()
+    image = _load(path, mistakes)
+    if image is None:
+        raise UsageError(f"{path} has {mistakes.summary}", code="bad-image", details=str(mistakes))
+    return image
 
 
 def find_image(name: str, catalogue: Mapping[str, Image] | None = None) -> Image:
@@ -139,6 +155,8 @@ def parse_image(data: Any, where: str, mistakes: Mistakes) -> Image | None:
         title=top.text("title"),
         default=top.flag("default"),
         login_user=_parse_login(top.section("login")),
+        manager=top.choice("manager", MANAGERS) if "manager" in top else "apt",
+        backports=top.text("backports") if "backports" in top else "",
         packages=_parse_packages(top.section("packages")),
         rows=tuple(_parse_row(row) for row in top.sections("images")),
         build=_parse_build(top.section("build")) if "build" in top else None,

@@ -19,7 +19,11 @@ DAMAGED = (OSError, ValueError, KeyError, TypeError)
 
 @dataclass(frozen=True)
 class Golden:
-    """A provisioned, read-only disk and how to boot it."""
+    """A provisioned, read-only disk and how to boot it.
+
+    ``release`` is the kernel's that it boots, ``image_release`` the one's that its image brought,
+    ``like`` the catalogue's entry whose packages it has.
+    """
 
     key: str
     directory: Path
@@ -28,6 +32,8 @@ class Golden:
     initrd: Path
     cmdline: str
     network_digest: str
+    image_release: str
+    like: str
 
     @property
     def disk(self) -> Path:
@@ -42,15 +48,16 @@ class Golden:
 SECURITY_MODULES = "lockdown,yama,integrity,apparmor,landlock,bpf"
 
 
-def foreign_cmdline(root: str) -> str:
+def foreign_cmdline(root: str, subvolume: str = "") -> str:
     """The command line for the kernel of a cloud image, once it is booted without its boot loader.
 
     Its network configuration was written for the names that its first boot gave the interfaces, so they
     stay. ``panic=-1`` with QEMU's -no-reboot turns a panic into an exit that is noticed at once. Ubuntu leaves
     bpf out of its security modules, and LSM programs would never be called; names that a kernel does not have
-    are passed over.
+    are passed over. Fedora's root is a ``subvolume`` of a btrfs; its SELinux stays off, being left out here too.
     """
-    return f"root={root} ro loglevel=4 systemd.show_status=true panic=-1 lsm={SECURITY_MODULES}"
+    flags = f" rootflags=subvol={subvolume}" if subvolume else ""
+    return f"root={root}{flags} ro loglevel=4 systemd.show_status=true panic=-1 lsm={SECURITY_MODULES}"
 
 
 def golden_key(*inputs: str) -> str:
@@ -85,6 +92,8 @@ def read_golden(directory: Path) -> Golden:
         initrd=Path(meta["initrd"]),
         cmdline=meta["cmdline"],
         network_digest=meta["network_digest"],
+        image_release=meta.get("image_release", meta["release"]),
+        like=meta.get("like") or meta["image"],
     )
     if golden.disk.stat().st_size != meta["disk_size"]:
         raise ValueError(f"{golden.disk} has changed its size")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
+from urllib.request import url2pathname
 
 from provisioner.core.addresses import for_guest
 from provisioner.core.config import Settings
@@ -19,6 +20,7 @@ from provisioner.guest.identity import Identity
 from provisioner.images.base import BaseImage, Draft, complete, drafted, find_base
 from provisioner.images.build import build_base, plan_build, plan_digest
 from provisioner.images.catalogue import CloudRow, Image, RemoteFile
+from provisioner.images.disk import check_space, copy_as_qcow2
 from provisioner.images.download import Link, download
 from provisioner.images.golden import foreign_cmdline
 from provisioner.images.hostapt import read_host_apt
@@ -53,7 +55,7 @@ def ensure_base(
             return _with_seed(base, identity)
     for index, source in enumerate(sources):
         try:
-            return _with_seed(_make(source, image.name, paths, reporter), identity)
+            return _with_seed(_make(source, settings.image, paths, reporter), identity)
         except HostError as exc:
             if exc.code in _FINAL:
                 raise
@@ -92,9 +94,21 @@ def _sources(
         reasons.append(f"packages: {exc.brief}")
 
 
+def kind_of(row: CloudRow) -> str:
+    """What kind of source it is, in words."""
+    if _is_local(row):
+        return "image of your own"
+    return "pinned cloud image" if row.disk.digest else "rolling cloud image"
+
+
+def _is_local(row: CloudRow) -> bool:
+    return row.disk.location.startswith("file:")
+
+
 def _cloud_source(row: CloudRow, image: Image, paths: Paths, link: Link) -> Source:
     digest = hashlib.sha256(f"{row.disk.location}\n{row.disk.digest}".encode()).hexdigest()[:16]
-    kind = "pinned cloud image" if row.disk.digest else "rolling cloud image"
+    if _is_local(row):
+        return _local_source(row, image, Path(url2pathname(urlsplit(row.disk.location).path)))
 
     def fill(draft: Draft, reporter: Reporter) -> None:
         _take(row.disk, draft.disk, paths, reporter, link)
@@ -104,7 +118,21 @@ def _cloud_source(row: CloudRow, image: Image, paths: Paths, link: Link) -> Sour
             draft.cmdline = foreign_cmdline(row.root)
         draft.source, draft.needs_seed = row.disk.location, True
 
-    return Source(f"{image.name}-cloud-{digest}", kind, fill)
+    return Source(f"{image.name}-cloud-{digest}", kind_of(row), fill)
+
+
+def _local_source(row: CloudRow, image: Image, path: Path) -> Source:
+    """A disk image of the user's own, copied: instances stand on it, and it may be changed or go."""
+    facts = path.stat()
+    stamp = hashlib.sha256(f"{path} {facts.st_size} {facts.st_mtime_ns}".encode()).hexdigest()[:16]
+
+    def fill(draft: Draft, reporter: Reporter) -> None:
+        with reporter.step(f"Copying {path.name}"):
+            check_space(draft.directory, facts.st_blocks * 512, "to copy the image")
+            copy_as_qcow2(path, draft.disk)
+        draft.source, draft.needs_seed = str(path), True
+
+    return Source(f"{image.name}-own-{stamp}", kind_of(row), fill)
 
 
 def _package_source(image: Image, settings: Settings, identity: Identity) -> Source:
@@ -126,7 +154,7 @@ def _package_source(image: Image, settings: Settings, identity: Identity) -> Sou
 
 def _mirrored(row: CloudRow, mirror: str | None) -> CloudRow:
     """The row with its locations on another server that keeps the same paths."""
-    if mirror is None:
+    if mirror is None or _is_local(row):
         return row
 
     def move(file: RemoteFile | None) -> RemoteFile | None:

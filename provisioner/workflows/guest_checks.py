@@ -52,7 +52,9 @@ class _Feature:
     needed: bool = True
 
 
-_NEWER_KERNEL = "Use an image with a newer kernel (`ebpf-dev images`)."
+_NEWER_KERNEL = (
+    "A newer one does: `ebpf-dev kernels`; `ebpf-dev up NAME --kernel backports` makes an instance with it."
+)
 _PROVISION = "`ebpf-dev delete` and `ebpf-dev up` provision the guest anew."
 # QEMU's 10.0.2.3 passes a question on to the first IPv4 server that the host has when it is asked (libslirp looks
 # at the host's configuration anew every second), so that a change of network needs nothing from us.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from provisioner.backends.base import Backend, Endpoint, Machine, State, Status
+from provisioner.backends.base import Backend, DirectBoot, Endpoint, Machine, State, Status
 from provisioner.core.errors import EbpfDevError, GuestError, InstanceError, UsageError
 from provisioner.core.files import write_atomic
 from provisioner.core.names import check_instance_name
@@ -17,7 +17,10 @@ from provisioner.core.store import InstanceRecord, Store
 from provisioner.core.templates import render
 from provisioner.guest.connection import USER, SSHGuest, connect
 from provisioner.guest.identity import HOST_KEY_ALIAS, Identity
-from provisioner.images.golden import find_golden
+from provisioner.guest.kernels import INITRD, KERNEL
+from provisioner.images.catalogue import Image
+from provisioner.images.golden import Golden, find_golden
+from provisioner.images.own import image_for
 
 DEFAULT_NAME = "default"
 
@@ -43,15 +46,24 @@ class Instance:
         return self.backend.status(self.machine)
 
 
-def exchange_disk(instance: Instance, exchange: Callable[[], object], network_digest: str) -> None:
-    """Give the instance another disk, one with these settings of its network (see ``InstanceRecord``).
+def exchange_disk(
+    instance: Instance,
+    exchange: Callable[[], object],
+    network_digest: str,
+    kernel: str | None = None,
+    release: str | None = None,
+) -> None:
+    """Give the instance another disk; the rest is what that disk holds (see ``InstanceRecord``).
 
-    Whoever finishes the work of one that was killed in the middle finds that no settings are known.
+    Whoever finishes the work of one that was killed in the middle finds that no settings of the network are known,
+    and that a kernel is wanted, should it be another.
     """
-    store = Store(instance.paths)
-    store.save(replace(instance.record, network_digest=""))
+    store, record = Store(instance.paths), instance.record
+    kernel, release = kernel or record.kernel, release or record.release
+    wanted = record.kernel_wanted if kernel == record.kernel else kernel
+    store.save(replace(record, network_digest="", kernel_wanted=wanted))
     exchange()
-    store.save(replace(instance.record, network_digest=network_digest))
+    store.save(replace(record, network_digest=network_digest, kernel=kernel, release=release))
 
 
 def make_backend(name: str, paths: Paths) -> Backend:
@@ -83,10 +95,27 @@ def bind_instance(record: InstanceRecord, paths: Paths) -> Instance:
         memory=record.memory,
         disk_size=record.disk,
         base_disk=golden.disk,
-        boot=golden.boot,
+        boot=_boot(record, golden, paths),
         accelerator=record.accelerator,
     )
     return Instance(record, make_backend(record.backend, paths), machine, paths)
+
+
+def distribution_of(instance: Instance) -> Image:
+    """The catalogue's entry whose packages the instance's guest has."""
+    return image_for(find_golden(instance.paths, instance.record.golden).like)
+
+
+def own_kernel(paths: Paths, name: str, release: str) -> Path:
+    """Where the files of a kernel are that is installed in this instance and not in its golden."""
+    return paths.instance(name) / "kernels" / release
+
+
+def _boot(record: InstanceRecord, golden: Golden, paths: Paths) -> DirectBoot:
+    if record.release == golden.release:
+        return golden.boot
+    directory = own_kernel(paths, record.name, record.release)
+    return replace(golden.boot, kernel=directory / KERNEL, initrd=directory / INITRD)
 
 
 def require_running(instance: Instance) -> Endpoint:

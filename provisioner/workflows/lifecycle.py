@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from provisioner.backends.base import State, Status
 from provisioner.core.config import Settings
@@ -72,7 +73,7 @@ def reset_instance(
             exchange_disk(
                 instance,
                 lambda: instance.backend.delete(instance.machine),
-                find_golden(paths, instance.record.golden).network_digest,
+                network_digest=find_golden(paths, instance.record.golden).network_digest,
             )
         return start_instance(name, settings, paths, reporter, env)
 
@@ -99,13 +100,13 @@ def _delete_machine(name: str, paths: Paths, reporter: Reporter) -> None:
     instance.backend.delete(instance.machine)
 
 
-def bind_unknown(name: str, paths: Paths) -> Instance:
+def bind_unknown(name: str, paths: Paths, directory: Path | None = None) -> Instance:
     """A stand-in for an instance whose record or golden is lost: enough to stop and remove it."""
     from provisioner.backends.base import FirmwareBoot, Machine
     from provisioner.core.host import host_arch
     from provisioner.workflows.instances import make_backend
 
-    directory = paths.instance(name)
+    directory = directory or paths.instance(name)
     machine = Machine(
         name=name, directory=directory, sockets=paths.runtime, arch=host_arch(), cpus=1, memory=0,
         disk_size=0, base_disk=directory, boot=FirmwareBoot(),

@@ -10,9 +10,14 @@ from provisioner.core.config import Settings, format_size
 from provisioner.core.names import check_instance_name
 from provisioner.core.paths import Paths
 from provisioner.core.store import Store
-from provisioner.images.catalogue import Image, find_image
+from provisioner.guest.kernel_pairs import DEFAULT
+from provisioner.guest.recipe import Recipe
+from provisioner.images.catalogue import Image
+from provisioner.images.own import image_for
+from provisioner.images.sources import kind_of
 from provisioner.workflows.instances import bind_instance
 from provisioner.workflows.provision import recipe_for
+from provisioner.workflows.up import wanted_kernel
 
 
 def plan_up(name: str, settings: Settings, paths: Paths) -> Iterator[str]:
@@ -23,16 +28,18 @@ def plan_up(name: str, settings: Settings, paths: Paths) -> Iterator[str]:
         instance = bind_instance(record, paths)
         running = instance.status().state is State.RUNNING
         yield f"Instance '{name}' exists and {'runs: nothing to do' if running else 'would be started'}."
+        if wanted := wanted_kernel(record, settings):
+            yield f"  with the kernel `{wanted}` instead of Linux {record.release}"
         yield from _command(instance.machine, settings.accelerator)
         return
-    image = find_image(settings.image)
-    recipe = recipe_for(image, settings)
+    image = image_for(settings.image)
     yield f"Instance '{name}' would be made of {image.title}:"
     yield from _sources(image, settings)
-    yield f"  kernel and headers: {' '.join(recipe.kernel)}"
-    yield f"  toolchain: {' '.join(recipe.toolchain)}"
-    if recipe.extra:
-        yield f"  further packages: {' '.join(recipe.extra)}"
+    yield from _packages(recipe_for(image, settings))
+    if settings.kernel != DEFAULT:
+        yield f"  then the kernel `{settings.kernel}`, with its headers, from the guest's package manager"
+    if settings.packages:
+        yield f"  further packages: {' '.join(settings.packages)}"
     yield f"  machine: {settings.cpus} processors, {format_size(settings.memory)} of memory"
     directory = paths.instance(name)
     boot = DirectBoot(directory / "vmlinuz", directory / "initrd", "root=/dev/vda rw")
@@ -43,9 +50,17 @@ def plan_up(name: str, settings: Settings, paths: Paths) -> Iterator[str]:
     yield from _command(machine, settings.accelerator)
 
 
+def _packages(recipe: Recipe | None) -> Iterator[str]:
+    if recipe is None:
+        yield "  kernel, headers and toolchain: those of the distribution that its os-release names"
+    else:
+        yield f"  kernel and headers: {' '.join(recipe.kernel)}"
+        yield f"  toolchain: {' '.join(recipe.toolchain)}"
+
+
 def _sources(image: Image, settings: Settings) -> Iterator[str]:
     for row in image.rows_for(settings.arch):
-        yield f"  {'pinned' if row.disk.digest else 'rolling'} cloud image: {row.disk.location}"
+        yield f"  {kind_of(row)}: {row.disk.location}"
     if image.build is not None:
         yield f"  else built from the packages of {image.build.suite}, if the host has mmdebstrap"
 

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner.backends.base import Backend, DirectBoot, Endpoint, Machine
 from provisioner.core.config import Settings
-from provisioner.core.errors import EbpfDevError, GuestError
+from provisioner.core.errors import EbpfDevError, GuestError, UsageError
 from provisioner.core.files import locked, write_json
 from provisioner.core.paths import Paths, ensure_dir
 from provisioner.core.reporter import Reporter
+from provisioner.guest.base import HOME
 from provisioner.guest.connection import SSHGuest, connect
 from provisioner.guest.identity import Identity
 from provisioner.guest.keeper import build_keeper
+from provisioner.guest.kernels import INITRD, KERNEL, take_out
+from provisioner.guest.manager import package_manager
 from provisioner.guest.network import NetworkSettings, apply_network
-from provisioner.guest.recipe import HOME, Recipe, provision
+from provisioner.guest.recipe import Recipe, provision, read_os_release
 from provisioner.guest.vmlinux import ensure_vmlinux
 from provisioner.images.base import BaseImage
 from provisioner.images.catalogue import Image
 from provisioner.images.golden import DAMAGED, META, SCHEMA, Golden, foreign_cmdline, golden_key, read_golden
+from provisioner.images.own import image_like
 from provisioner.images.sources import ensure_base
 
 #: Seconds from power-on to sshd's banner, on a slow and busy host that emulates; an image of our own, and a
@@ -47,29 +52,44 @@ def ensure_golden(
     """
     recipe = recipe_for(image, settings)
     base = ensure_base(image, settings, identity, paths, reporter)
-    key = golden_key(base.key, recipe.digest, identity.fingerprint)
+    wanted = recipe.digest if recipe else f"as os-release says, and {sorted(settings.packages)}"
+    key = golden_key(base.key, wanted, identity.fingerprint)
     directory = paths.goldens / key
     on_wait = lambda: reporter.note("Another ebpf-dev is provisioning this image; waiting for it.")  # noqa: E731
     with locked(paths.locks / f"golden-{key}.lock", on_wait):
-        try:
-            return read_golden(directory)
-        except DAMAGED as exc:
-            if directory.exists():
-                reporter.warn(f"The provisioned disk {key} is damaged ({exc}); making it anew.")
-                shutil.rmtree(directory)
-        maker = _GoldenMaker(base, settings, network, identity, backend, paths, reporter)
-        return maker.make(key, recipe)
+        maker = _GoldenMaker(image, base, settings, network, identity, backend, paths, reporter)
+        return whole_golden(directory, reporter) or maker.make(key)
 
 
-def recipe_for(image: Image, settings: Settings) -> Recipe:
+def whole_golden(directory: Path, reporter: Reporter) -> Golden | None:
+    """The golden in ``directory``; one that is damaged is removed, to be made anew."""
+    try:
+        return read_golden(directory)
+    except DAMAGED as exc:
+        if directory.exists():
+            reporter.warn(f"The provisioned disk {directory.name} is damaged ({exc}); making it anew.")
+            shutil.rmtree(directory)
+        return None
+
+
+def recipe_for(image: Image, settings: Settings) -> Recipe | None:
+    """What to install; None for a disk image of the user's own, before its guest has said what it is.
+
+    Raises UsageError("unknown-arch") for an image that is not described for this architecture.
+    """
+    if not image.packages:
+        return None
+    if settings.arch not in image.packages:
+        raise UsageError(f"The image {image.name} is not described for {settings.arch}", code="unknown-arch")
     packages = image.packages[settings.arch]
-    return Recipe(kernel=packages.kernel, toolchain=packages.toolchain, extra=settings.packages)
+    return Recipe(packages.kernel, packages.toolchain, settings.packages, image.manager)
 
 
 @dataclass(frozen=True)
 class _GoldenMaker:
     """Provisions one golden in KEY.partial and renames it when whole."""
 
+    image: Image
     base: BaseImage
     settings: Settings
     network: NetworkSettings
@@ -78,11 +98,11 @@ class _GoldenMaker:
     paths: Paths
     reporter: Reporter
 
-    def make(self, key: str, recipe: Recipe) -> Golden:
+    def make(self, key: str) -> Golden:
         partial = ensure_dir(self.paths.goldens / f"{key}.partial")
         machine = self._machine(key, partial)
         try:
-            meta = self._provision(machine, partial, recipe)
+            meta = self._provision(machine, partial)
         except EbpfDevError:
             # Its disk stays for the next `up`; powered off cleanly so that nothing in it is torn.
             self.backend.stop(machine, timeout=90)
@@ -92,7 +112,7 @@ class _GoldenMaker:
             raise
         with self.reporter.step("Freezing the provisioned disk"):
             self.backend.stop(machine, timeout=120)
-            return self._freeze(machine, partial, key, meta)
+            return freeze(machine, {**meta, "network_digest": self.network.digest})
 
     def _machine(self, key: str, partial: Path) -> Machine:
         return Machine(
@@ -109,21 +129,26 @@ class _GoldenMaker:
             accelerator=self.settings.accelerator,
         )
 
-    def _provision(self, machine: Machine, partial: Path, recipe: Recipe) -> dict[str, str]:
+    def _provision(self, machine: Machine, partial: Path) -> dict[str, str]:
         self.backend.create(machine)
         foreign = machine.seed is not None
         endpoint = self.backend.start(machine, self.reporter, _FOREIGN_BOOT if foreign else _BOOT)
         with self._admitted(endpoint) if foreign else connect(endpoint, self.identity) as guest:
+            like = self.image if self.image.packages else image_like(read_os_release(guest))
+            recipe = recipe_for(like, self.settings)
+            assert recipe is not None
             with self.reporter.step("Carrying over proxy and certificates"):
-                apply_network(guest, self.network)
+                apply_network(guest, self.network, package_manager(recipe.manager))
             release = provision(guest, recipe, self.reporter)
             kernel, initrd = self._fetch_kernel(guest, release, partial)
             cmdline = self._cmdline(guest)
             self._settle(guest, release, machine.arch)
         return {
             "image": self.settings.image,
+            "like": self.settings.image if like is self.image else like.name,
             "arch": machine.arch,
             "release": release,
+            "image_release": release,
             "cmdline": cmdline,
             "kernel": kernel,
             "initrd": initrd,
@@ -148,16 +173,15 @@ class _GoldenMaker:
         if isinstance(boot, DirectBoot) and self.base.release == release:
             return str(boot.kernel), str(boot.initrd)
         with self.reporter.step(f"Fetching kernel {release}"):
-            guest.get(f"/boot/vmlinuz-{release}", partial / "vmlinuz")
-            guest.get(f"/boot/initrd.img-{release}", partial / "initrd")
+            take_out(guest, release, partial)
         final = partial.with_suffix("")
-        return str(final / "vmlinuz"), str(final / "initrd")
+        return str(final / KERNEL), str(final / INITRD)
 
     def _cmdline(self, guest: SSHGuest) -> str:
         if isinstance(self.base.boot, DirectBoot):
             return self.base.boot.cmdline
-        root = guest.run(["findmnt", "-no", "UUID", "/"]).stdout.strip()
-        return foreign_cmdline(f"UUID={root}")
+        uuid, subvolume = guest.run(["findmnt", "-no", "UUID,FSROOT", "/"]).stdout.split()
+        return foreign_cmdline(f"UUID={uuid}", subvolume.strip("/"))
 
     def _settle(self, guest: SSHGuest, release: str, arch: str) -> None:
         if guest.run(["uname", "-r"]).stdout.strip() == release:
@@ -167,23 +191,19 @@ class _GoldenMaker:
         # A foreign image must not run cloud-init again: it would cost seconds at every boot.
         guest.run(["sh", "-c", "[ ! -d /etc/cloud ] || touch /etc/cloud/cloud-init.disabled; sync"])
 
-    def _freeze(self, machine: Machine, partial: Path, key: str, meta: dict[str, str]) -> Golden:
-        disk = partial / "disk.qcow2"
-        machine.overlay.rename(disk)
-        disk.chmod(0o400)
-        for entry in partial.iterdir():
-            if entry.name not in {"disk.qcow2", "vmlinuz", "initrd"}:
-                entry.unlink()
-        write_json(
-            partial / META,
-            {
-                "schema": SCHEMA,
-                **meta,
-                "network_digest": self.network.digest,
-                "disk_size": disk.stat().st_size,
-                "base_disk": str(machine.base_disk),
-            },
-        )
-        final = self.paths.goldens / key
-        partial.rename(final)
-        return read_golden(final)
+
+def freeze(machine: Machine, meta: Mapping[str, str]) -> Golden:
+    """Make a golden of a provisioned machine that is off and whose directory is KEY.partial."""
+    partial = machine.directory
+    disk = partial / "disk.qcow2"
+    machine.overlay.rename(disk)
+    disk.chmod(0o400)
+    for entry in partial.iterdir():
+        if entry.name not in {"disk.qcow2", KERNEL, INITRD}:
+            entry.unlink()
+    size = disk.stat().st_size
+    record = {"schema": SCHEMA, **meta, "disk_size": size, "base_disk": str(machine.base_disk)}
+    write_json(partial / META, record)
+    final = partial.with_suffix("")
+    partial.rename(final)
+    return read_golden(final)

@@ -25,6 +25,8 @@ from provisioner.workflows.up import UpResult, start_instance
 
 SCHEMA = 1
 _META = "snapshot.json"
+#: What of the instance's record belongs to its disk.
+_KEPT = ("network_digest", "kernel", "release")
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ def save_snapshot(name: str, instance_name: str, paths: Paths, reporter: Reporte
                 write_back(instance.backend.channel(instance.machine))
             instance.backend.capture(instance.machine, partial)
             now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-            digest = instance.record.network_digest
-            write_json(partial / _META, {"schema": SCHEMA, "created": now, "network_digest": digest})
+            kept = {field: getattr(instance.record, field) for field in _KEPT}
+            write_json(partial / _META, {"schema": SCHEMA, "created": now, **kept})
         return _read(instance, directory)
 
 
@@ -70,8 +72,9 @@ def restore_snapshot(
         directory = _find(instance, name)
         with reporter.step(f"Returning '{instance.name}' to '{name}'"):
             instance.backend.stop(instance.machine, force=True)
-            digest = json.loads((directory / _META).read_bytes())["network_digest"]
-            exchange_disk(instance, lambda: instance.backend.place(instance.machine, directory), digest)
+            meta = json.loads((directory / _META).read_bytes())
+            known = {field: meta[field] for field in _KEPT if field in meta}
+            exchange_disk(instance, lambda: instance.backend.place(instance.machine, directory), **known)
         return start_instance(instance.name, settings, paths, reporter, env)
 
 

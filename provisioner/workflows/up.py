@@ -17,10 +17,20 @@ from provisioner.core.reporter import Reporter
 from provisioner.core.store import InstanceRecord, Store
 from provisioner.guest.connection import connect
 from provisioner.guest.identity import ensure_identity
+from provisioner.guest.kernel_pairs import DEFAULT
+from provisioner.guest.manager import package_manager
 from provisioner.guest.network import NetworkSettings, apply_network, network_settings
-from provisioner.images.catalogue import find_image
+from provisioner.images.own import image_for
 from provisioner.images.sources import guest_sources
-from provisioner.workflows.instances import Instance, bind_instance, has_ssh_config, make_backend, write_ssh_config
+from provisioner.workflows.instances import (
+    Instance,
+    bind_instance,
+    distribution_of,
+    has_ssh_config,
+    make_backend,
+    write_ssh_config,
+)
+from provisioner.workflows.kernel import ensure_kernel_golden, with_wanted_kernel
 from provisioner.workflows.provision import ensure_golden
 from provisioner.workflows.resume import boot, resume
 from provisioner.workflows.template import drop_template, ensure_template
@@ -73,6 +83,7 @@ def _find_running(store: Store, name: str, settings: Settings, paths: Paths) -> 
     status = instance.status()
     # A machine that runs may still be booting; its ssh_config is written once its sshd has answered.
     if status.state is State.RUNNING and status.endpoint and has_ssh_config(instance, status.endpoint):
+        _check_kernel(record, settings)
         return UpResult(instance, status.endpoint, already=True)
     return None
 
@@ -88,13 +99,17 @@ def start_instance(
     instance = bind_instance(record, paths)
     instance.backend.check_host(record.arch)
     store.save(record)
+    instance = with_wanted_kernel(instance, network, reporter)
+    # Saved memory, its own or the template's, holds the kernel that it was saved with.
+    cold = cold or instance.record != record
+    record = instance.record
     endpoint = None if cold else _resume(instance, reporter)
     instance.backend.create(instance.machine)
     endpoint = endpoint or boot(instance, reporter)
     if record.network_digest != network.digest:
         with reporter.step("Updating mirror, proxy and certificates"):
             with connect(endpoint, ensure_identity(paths)) as guest:
-                apply_network(guest, network)
+                apply_network(guest, network, package_manager(distribution_of(instance).manager))
             store.save(replace(record, network_digest=network.digest))
     # Last, because its presence says that nothing is left to do.
     write_ssh_config(instance, endpoint)
@@ -120,11 +135,13 @@ def _make_record(
 ) -> InstanceRecord:
     if name in Store(paths).names():
         reporter.note(f"Finishing instance '{name}', whose first `up` was interrupted.")
-    image = find_image(settings.image)
+    image = image_for(settings.image)
     backend = make_backend(settings.backend, paths)
     backend.check_host(settings.arch)
     identity = ensure_identity(paths)
     golden = ensure_golden(image, settings, network, identity, backend, paths, reporter)
+    if settings.kernel != DEFAULT:
+        golden = ensure_kernel_golden(golden, settings, network, backend, paths, reporter)
     return InstanceRecord(
         name=name,
         image=settings.image,
@@ -134,6 +151,7 @@ def _make_record(
         cpus=settings.cpus,
         memory=settings.memory,
         disk=settings.disk,
+        kernel=settings.kernel,
         golden=golden.key,
         release=golden.release,
         network_digest=golden.network_digest,
@@ -158,15 +176,31 @@ def _check_fixed(record: InstanceRecord, settings: Settings) -> None:
             )
 
 
+def _check_kernel(record: InstanceRecord, settings: Settings) -> None:
+    if wanted_kernel(record, settings):
+        raise UsageError(
+            f"Instance '{record.name}' runs Linux {record.release}; another kernel takes a restart",
+            code="instance-differs",
+            hint=f"`ebpf-dev down {record.name}`, then `ebpf-dev up {record.name} --kernel {settings.kernel}`.",
+        )
+
+
 def _apply_changes(record: InstanceRecord, settings: Settings) -> InstanceRecord:
     changes = {field: getattr(settings, field) for field in _CHANGEABLE if _asked_for(settings, field)}
-    return replace(record, **changes)
+    return replace(record, **changes, kernel_wanted=wanted_kernel(record, settings))
+
+
+def wanted_kernel(record: InstanceRecord, settings: Settings) -> str:
+    """The kernel that an existing instance is to get: asked for now, or before and not finished; "" for none."""
+    if not _asked_for(settings, "kernel"):
+        return record.kernel_wanted
+    return "" if settings.kernel == record.kernel else settings.kernel
 
 
 def wanted_network(settings: Settings, env: Mapping[str, str]) -> NetworkSettings:
     """The mirror, proxy and certificates that the settings and this host ask for."""
     return network_settings(
-        sources=guest_sources(find_image(settings.image), settings.mirror),
+        sources=guest_sources(image_for(settings.image), settings.mirror),
         proxy=settings.proxy or "",
         ca_files=settings.ca,
         env=env,

@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from pathlib import Path
 
-from provisioner.backends.base import Endpoint, Machine, State, Status
+from provisioner.backends.base import DirectBoot, Endpoint, Machine, State, Status
 from provisioner.core.paths import ensure_dir
 from provisioner.core.reporter import Reporter
 from tests.unit.fake_keeper import FakeKeeper
@@ -20,6 +20,7 @@ class FakeBackend:
 
     ``calls`` lists what was called, as (method, machine name or architecture). ``fail("start", error)`` makes
     the next call of that method raise, before it has done anything; several are raised one after another.
+    ``booted`` has the kernel that each machine was started with.
     ``saves`` says whether it can save memory. A guest that runs answers on its ``channel``, unless it was
     resumed while ``wakes`` is False.
     ``endpoint`` may be set to that of a real server, for example a fake sshd, to be handed out instead.
@@ -30,6 +31,7 @@ class FakeBackend:
     def __init__(self, endpoint: Endpoint | None = None) -> None:
         self.calls: list[tuple[str, str]] = []
         self.endpoint = endpoint
+        self.booted: dict[str, Path] = {}
         self.saves = self.wakes = True
         self._failures: dict[str, deque[BaseException]] = {}
         self._running: dict[Path, _Machine] = {}
@@ -66,6 +68,8 @@ class FakeBackend:
         self._broken.pop(machine.directory, None)
         with reporter.step(f"Booting {machine.name}"):
             if machine.directory not in self._running:
+                if isinstance(machine.boot, DirectBoot):
+                    self.booted[machine.name] = machine.boot.kernel
                 machine.console_log.write_text("fake guest login: \n")
                 self._running[machine.directory] = _Machine(self.channel(machine))
         return self._endpoint(machine)

@@ -56,7 +56,7 @@ def mistakes(load: Load, *args: object, **kwargs: object) -> list[str]:
     with pytest.raises(UsageError) as caught:
         load(*args, **kwargs)
     assert caught.value.code == "bad-config"
-    assert "image, backend" in caught.value.hint
+    assert "image, kernel" in caught.value.hint
     return (caught.value.details or caught.value.brief).splitlines()
 
 
@@ -189,7 +189,7 @@ def test_every_mistake_of_every_layer_at_once(load: Load, project: Path) -> None
         ("memory: 100M", "memory: 100M is too small"),
         ("disk: 99999999T", "disk: 99999999T is more than any machine has"),
         ("arch: sparc", "arch: 'sparc' is not one of: x86_64, aarch64"),
-        ('image: "../../etc"', "is not the name of an image"),
+        ('image: "../../etc"', "give a disk image or a catalogue file"),
         ('proxy: "http://h:99999999"', "is not an address"),
         ("""mirror: 'http://h/";DPkg::Pre-Invoke {"id"}'""", "is not an address"),
         ("mirror: 'http://[::1/'", "is not an address"),

@@ -30,11 +30,12 @@ def mistakes_in(data: object) -> list[str]:
 
 def test_the_catalogue_that_travels_with_the_tool() -> None:
     catalogue = load_catalogue()
-    assert list(catalogue) == ["debian-13", "debian-12", "ubuntu-24.04"]
+    ubuntus = ["ubuntu-22.04", "ubuntu-24.04", "ubuntu-26.04"]
+    assert list(catalogue) == ["debian-13", "debian-12", "fedora-44", *ubuntus]
     assert default_image().name == "debian-13"
     for image in catalogue.values():
         assert image.arches == ARCHES
-        assert image.build is not None
+        assert (image.build is None) == (image.manager == "dnf")
         for arch in ARCHES:
             pinned, rolling = image.rows_for(arch)
             assert pinned.disk.digest is not None

@@ -40,7 +40,7 @@ class Lab(Workflows):
         #: The settings of networks that were given to guests.
         self.applied: list[object] = []
         monkeypatch.setattr(up, "connect", lambda *args, **options: self.guest)
-        monkeypatch.setattr(up, "apply_network", lambda guest, network: self.applied.append(network))
+        monkeypatch.setattr(up, "apply_network", lambda guest, network, manager: self.applied.append(network))
 
     def kill(self, verb: str, choice: Choice) -> str | None:
         """Kill a verb before the step of our choice; None when it came to its end."""

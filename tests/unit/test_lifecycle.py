@@ -96,8 +96,9 @@ class Lab:
             (directory / name).touch()
         kernel, initrd, disk = (str(directory / name) for name in ("vmlinuz", "initrd", "disk.qcow2"))
         meta = {
-            "schema": GOLDEN_SCHEMA, "release": "6.12", "kernel": kernel, "initrd": initrd, "cmdline": "",
+            "schema": GOLDEN_SCHEMA, "image": "debian-13", "release": "6.12", "kernel": kernel, "initrd": initrd,
             "network_digest": wanted_network(self.settings, {}).digest, "disk_size": 0, "base_disk": disk,
+            "cmdline": "",
         }  # fmt: skip
         (directory / META).write_text(json.dumps(meta))
 

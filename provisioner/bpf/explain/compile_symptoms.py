@@ -15,8 +15,8 @@ COMPILE = (
         r"use of undeclared identifier '(?P<name>SCX_\w+)'|incomplete (?:type|definition of type) "
         r"'(?:const )?(?P<other>struct (?:sched_ext_ops|scx_\w+))'",
         "{name}{other} is not in this kernel's BTF: it was built without sched_ext.",
-        "sched_ext programs need Linux 6.12 or later with CONFIG_SCHED_CLASS_EXT; `ebpf-dev doctor` says whether "
-        "this kernel has it.",
+        "sched_ext programs need Linux 6.12 or later with CONFIG_SCHED_CLASS_EXT: `ebpf-dev up NAME --kernel "
+        "backports` makes an instance with one, `ebpf-dev kernels` lists more.",
     ),
     Symptom(
         "asm-headers",

@@ -8,7 +8,7 @@ pointer more for every type that it sends through a map, written behind its own 
 
 The contract with the runner: a variable ``__ebpf_dev_event_MAP``, or ``__ebpf_dev_event_MAP_1``, ``_2`` and so on
 when several types go through MAP, is a pointer to a type of MAP's records (mostly a struct, but also an integer
-or an array). Their section becomes no map.
+or an array); for what an iterator program writes, MAP is its name. Their section becomes no map.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from provisioner.bpf.ctext import arguments, functions, without_comments
+from provisioner.bpf.ctext import Function, arguments, expand_macros, functions, without_comments
 
 PREFIX = "__ebpf_dev_event_"
 #: libbpf takes it for DWARF and leaves it alone without a word; in any other section it would remark on it.
@@ -34,10 +34,13 @@ _TYPE = r"(?:\b(?:unsigned|signed|long|short)\s+)*(?:\b(?:struct|union|enum)\s+\
 
 @dataclass(frozen=True)
 class _Sender:
-    """A function that sends a record: which of its arguments are the map (or which map it is), data and size."""
+    """A function that sends a record: which of its arguments are the map (or which map it is), data and size.
+
+    Without a map the record belongs to the program that sends it.
+    """
 
     name: str
-    map: int | str
+    map: int | str | None
     data: int | None
     size: int
 
@@ -48,13 +51,15 @@ _HELPERS = (
     _Sender("bpf_perf_event_output", 1, 3, 4),
     _Sender("bpf_skb_output", 1, 3, 4),
     _Sender("bpf_xdp_output", 1, 3, 4),
+    _Sender("bpf_seq_write", None, 1, 2),
 )
 
 
 @dataclass(frozen=True)
 class _Call:
-    """One call of a sender, its arguments, and the text before it that declares its variables."""
+    """One call of a sender in ``function``, its arguments, and the text before it that declares its variables."""
 
+    function: str
     sender: _Sender
     arguments: list[str]
     scope: str
@@ -65,6 +70,8 @@ class _Call:
 
     @property
     def map(self) -> str | None:
+        if self.sender.map is None:
+            return self.function
         if isinstance(self.sender.map, str):
             return self.sender.map
         match = re.fullmatch(r"(?:\(\s*void\s*\*\s*\)\s*)?&\s*(\w+)", self.argument(self.sender.map))
@@ -72,14 +79,15 @@ class _Call:
 
 
 def find_event_types(text: str) -> dict[str, list[str]]:
-    """Each map that records go through and the C types of those records, as far as the source shows them.
+    """Each map that records go through (or iterator program that writes them) and the C types of those records.
 
-    Functions of the program that only pass data and size on are followed, one level deep.
+    This is as far as the source shows them. Functions of the program that only pass data and size on are
+    followed, one level deep.
 
     >>> find_event_types("int f() { struct ev *e; e = bpf_ringbuf_reserve(&rb, sizeof(*e), 0); }")
     {'rb': ['struct ev']}
     """
-    text = without_comments(text, keep_strings=False)
+    text = expand_macros(without_comments(text, keep_strings=False), [sender.name for sender in _HELPERS])
     wrappers = list(_wrappers(text))
     found: dict[str, list[str]] = {}
     for call in _calls(text, (*_HELPERS, *wrappers)):
@@ -101,25 +109,29 @@ def render_anchors(types: dict[str, list[str]]) -> str:
 
 
 def _calls(text: str, senders: tuple[_Sender, ...]) -> Iterator[_Call]:
-    for _, _, begin, end in functions(text):
-        yield from _calls_between(text, begin, end, senders)
+    for function in functions(text):
+        yield from _calls_inside(text, function, senders)
 
 
-def _calls_between(text: str, begin: int, end: int, senders: tuple[_Sender, ...]) -> Iterator[_Call]:
+def _calls_inside(text: str, function: Function, senders: tuple[_Sender, ...]) -> Iterator[_Call]:
+    name, parameters, begin, end = function
+    if name.startswith("BPF_"):  # BPF_PROG(name, ...) and its like
+        name = parameters.partition(",")[0].strip()
     by_name = {sender.name: sender for sender in senders}
     pattern = re.compile(rf"(?:\b(\w+)\s*=\s*(?:\([^()]*\)\s*)?)?\b({'|'.join(by_name)})\s*\(")
     for match in pattern.finditer(text, begin, end):
         if given := arguments(text, match.end()):
-            yield _Call(by_name[match[2]], given, text[begin : match.start(2)], match[1])
+            yield _Call(name, by_name[match[2]], given, text[begin : match.start(2)], match[1])
 
 
 def _wrappers(text: str) -> Iterator[_Sender]:
     """Functions that hand their own size (and data) on to a helper together with a fixed map."""
-    for name, parameters, begin, end in functions(text):
+    for function in functions(text):
+        name, parameters, _, _ = function
         names = [_parameter_name(parameter) for parameter in parameters.split(",")]
-        for call in _calls_between(text, begin, end, _HELPERS):
+        for call in _calls_inside(text, function, _HELPERS):
             size, data = call.argument(call.sender.size), call.argument(call.sender.data)
-            if call.map and size in names:
+            if call.map and call.sender.map is not None and size in names:
                 yield _Sender(name, call.map, names.index(data) if data in names else None, names.index(size))
 
 

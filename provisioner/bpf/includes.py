@@ -80,11 +80,12 @@ class HeaderSearch:
         places = [includer.parent] if quoted else []
         places += [program.parent, *self.include_dirs, *self.used_dirs]
         for place in dict.fromkeys(places):
-            path = place / name
+            # By its name alone, as in the guest, where a directory that is a symbolic link here is a plain one.
+            path = Path(os.path.normpath(place / name))
             if path.is_file() and self._fits(path):
                 if place not in (includer.parent, program.parent):
                     self._use(place)
-                return Path(os.path.normpath(path))
+                return path
         if _GUEST_HEADER.fullmatch(name):
             return None
         return self._search(name, program)

@@ -24,6 +24,7 @@ def body(text: str) -> str:
         ("struct ev *e = look(); bpf_perf_event_output(ctx, &ev, 0, e, size);", {"ev": ["struct ev"]}),
         ("char *p = look(); bpf_perf_event_output(ctx, &ev, 0, p, size);", {}),
         ("/* struct ev *e = bpf_ringbuf_reserve(&rb, sizeof(*e), 0); */", {}),
+        ("struct rec r; bpf_seq_write(seq, &r, sizeof(r));", {"prog": ["struct rec"]}),
         ('print("bpf_ringbuf_reserve(&rb, sizeof(struct ev), 0)");', {}),
     ],
 )
@@ -51,6 +52,25 @@ def test_a_wrapper_that_passes_data_and_size_on_is_followed() -> None:
     )
     text += body("struct ev *e = reserve(sizeof(*e)); struct other o; submit(ctx, &o, sizeof(o));")
     assert find_event_types(text) == {"events": ["struct ev", "struct other"]}
+
+
+def test_macros_that_send_are_followed() -> None:
+    text = (
+        "#define send(map, type, fill) { type *one = bpf_ringbuf_reserve(map, sizeof(type), 0); \\\n"
+        "    if (one) fill }\n"
+        "#define send_to(name, type, fill) send(&name##_events, type, fill)\n"
+    )
+    text += body("send_to(exec, struct exec, { one->pid = 1; }); send(&exits, struct gone, {})")
+    assert find_event_types(text) == {"exec_events": ["struct exec"], "exits": ["struct gone"]}
+
+
+def test_records_of_an_iterator_go_by_the_programs_name() -> None:
+    text = (
+        'SEC("iter/task") __attribute__((used)) int tasks(void *ctx) { long n; bpf_seq_write(0, &n, sizeof(n)); }'
+    )
+    assert find_event_types(text) == {"tasks": ["long"]}
+    text = "int BPF_PROG(dump, struct seq_file *m) { __u64 one = 1; bpf_seq_write(m, &one, sizeof(one)); }"
+    assert find_event_types(text) == {"dump": ["__u64"]}
 
 
 def test_several_types_of_a_map_are_numbered() -> None:

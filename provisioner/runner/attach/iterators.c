@@ -124,9 +124,9 @@ static ssize_t read_to_end(int fd, struct text *text)
 
 /*
  * A read of one byte makes the kernel stop behind the first element that writes something, and the next read gives
- * the rest of that: one record, as nearly all programs write one for each element.
+ * the rest of that.
  */
-static size_t record_length(const struct program *program)
+static size_t element_length(const struct program *program)
 {
 	int fd = bpf_iter_create(bpf_link__fd(program->link));
 	char rest[4096];
@@ -137,12 +137,16 @@ static size_t record_length(const struct program *program)
 	return first > 0 ? first + (more > 0 ? more : 0) : 0;
 }
 
-/* The struct of exactly that length; an anchor of the build, made for event maps, may be named after the program. */
-static __u32 record_struct(const struct btf *btf, const struct program *program, size_t record, bool *guessed)
+/*
+ * The struct that an anchor of the build says the program writes, be it several times for an element, or one of
+ * exactly the element's length.
+ */
+static __u32 record_struct(const struct btf *btf, const struct program *program, size_t element, bool *guessed)
 {
-	__u32 type_id = btf && record ? event_type_find(btf, program->name, record, false, guessed) : 0;
+	__u32 type_id = btf && element ? event_type_find(btf, program->name, element, false, guessed) : 0;
+	__s64 size = type_id && event_type_struct(btf, type_id) ? btf__resolve_size(btf, type_id) : 0;
 
-	return type_id && event_type_struct(btf, type_id) && btf__resolve_size(btf, type_id) == (__s64)record ? type_id : 0;
+	return size > 0 && (*guessed ? (__s64)element == size : element % size == 0) ? type_id : 0;
 }
 
 static void put_iterator_record(struct json *json, const struct btf_bytes *bytes, __u32 type_id,
@@ -162,14 +166,15 @@ static void put_iterator_record(struct json *json, const struct btf_bytes *bytes
 static bool put_records(struct json *json, const struct btf *btf, const struct program *program,
 			const struct text *text)
 {
-	size_t record = record_length(program);
 	bool guessed = false;
-	__u32 type_id = record_struct(btf, program, record, &guessed);
+	__u32 type_id = record_struct(btf, program, element_length(program), &guessed);
 	struct readings *readings;
 	char name[128];
+	size_t record;
 
 	if (!type_id)
 		return false;
+	record = btf__resolve_size(btf, type_id);
 	btf_type_name(btf, type_id, name, sizeof(name));
 	json_put_string(json, "struct", name);
 	if (guessed)

@@ -12,8 +12,6 @@ struct task_record {
 	__u64 unused;
 };
 
-const struct task_record *task_record_in_btf;
-
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.corpus.corpus import STEPS, judge, read_table
+from tests.corpus.table import programs, sample
 
 
 def report(**parts: Any) -> dict[str, Any]:
@@ -40,8 +41,12 @@ ERROR = {"code": "verifier-rejected", "brief": "refused", "details": "R0", "hint
         ({"stages": [{"name": "build", "ok": True}, {"name": "load", "ok": False}], "programs": []}, "built"),
         ({"stages": [{"name": "build", "ok": False}], "programs": []}, ""),
         (
-            {"stages": COMPANION, "programs": [], "output": {"companion": ["PID"]}},
+            {"stages": COMPANION, "programs": [], "output": {"companion": ["PID COMM", "17 sh"]}},
             "built loaded attached seen decoded",
+        ),
+        (
+            {"stages": COMPANION, "programs": [], "output": {"companion": ["PID COMM", "libbpf: map 1"]}},
+            "built loaded attached",
         ),
         (
             {
@@ -58,6 +63,11 @@ def test_steps(parts: dict[str, Any], reached: str) -> None:
     assert [step for step in STEPS if getattr(outcome, step)] == reached.split()
 
 
+def test_where_a_line_of_the_trace_is_expected_nothing_else_counts() -> None:
+    assert not judge(report(output={"events": [EVENT]}), "trace_pipe").seen
+    assert judge(report(output={"printk": ["hi"]}), "trace_pipe").seen
+
+
 def test_classes() -> None:
     runs = judge(report(output={"printk": ["hi"]}))
     refused = judge(report(error=ERROR, stages=[{"name": "load", "ok": False}], programs=[]))
@@ -70,3 +80,21 @@ def test_a_table_gives_cases_with_their_options(tmp_path: Path) -> None:
     table.write_text("repo\tpath\texpected_class\toptions\na/b\tc.bpf.c\tB\t--set 'x=1 2'\na/b\td.c\tA\t\n")
     first, second = read_table(table)
     assert (first.options, second.options) == (("--set", "x=1 2"), ())
+
+
+def test_a_table_is_made_of_programs_that_differ(tmp_path: Path) -> None:
+    program = 'SEC("xdp")\nint f(void *ctx) { return 2; }\n'
+    files = {
+        "a/b/x.bpf.c": program,
+        "a/b/y/copy.c": f"/* the same */ {program}",
+        "a/b/tests/z.c": program + program,
+        "a/b/maps.c": 'struct {} m\nSEC(".maps");\n  SEC("license")',
+        "c/d/e/f.c": program.replace("2", "1"),
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = list(programs(tmp_path))
+    assert found == [("a/b", "x.bpf.c"), ("c/d", "e/f.c")]
+    assert sample(found, 5) == found
+    assert len(sample(found, 1)) == 1

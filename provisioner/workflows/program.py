@@ -19,7 +19,18 @@ from provisioner.guest.recipe import HOME
 from provisioner.workflows.build import Builder
 from provisioner.workflows.explain import explain_refusal, object_beside
 from provisioner.workflows.instances import connected
-from provisioner.workflows.running import Run
+from provisioner.workflows.running import Run, Seen
+from provisioner.workflows.second_try import NOTE as SECOND_TRY_NOTE
+from provisioner.workflows.second_try import OLDER_PROCESSOR, Gate
+
+
+@dataclass(frozen=True)
+class _Try:
+    """A program as it was built, and what came of running that."""
+
+    plan: BuildPlan
+    gate: Gate
+    seen: Seen
 
 
 @dataclass(frozen=True)
@@ -38,19 +49,44 @@ class ProgramRun:
             use_companion=self.run.request.use_companion,
         )
         self._tell(sources)
-        cflags = self.run.request.cflags
-        plan = plan_build(sources, home=HOME, release=record.release, arch=record.arch, cflags=cflags)
         with connected(self.run.instance) as guest:
-            built = Builder(self.run, guest, sources, plan).build()
-            options = self._options(plan, built.companion)
-            seen = self.run.watch(guest, options.argv(built.runner), plan.run_dir)
-            kept = [self._keep_log(guest, log, plan) for log in seen.logs]
+            tried = self._try(guest, sources)
+            if tried.gate.may_be_cured and self._may_compile_otherwise(sources):
+                tried = self._try_older(guest, sources) or tried
+            tried.gate.open()
+            seen = tried.seen
+            kept = [self._keep_log(guest, log, tried.plan) for log in seen.logs]
         if seen.failure:
             raise self._program_error(seen.failure, sources, kept)
         assert seen.done is not None
         if seen.done.status and (hint := hint_text("\n".join(seen.companion), "load", "attach")):
             self.run.builder.add_note(hint)
         return seen.done.status
+
+    def _try(self, guest: Guest, sources: Sources, *more_flags: str) -> _Try:
+        """Build and run it; the gate keeps what is said when the verifier refuses it."""
+        record, cflags = self.run.instance.record, (*self.run.request.cflags, *more_flags)
+        plan = plan_build(sources, home=HOME, release=record.release, arch=record.arch, cflags=cflags)
+        built = Builder(self.run, guest, sources, plan).build()
+        options = self._options(plan, built.companion)
+        gate = Gate(self.run.pass_on, by_companion=bool(options.companion or options.loader))
+        return _Try(plan, gate, self.run.watch(guest, options.argv(built.runner), plan.run_dir, gate.take))
+
+    def _may_compile_otherwise(self, sources: Sources) -> bool:
+        given = (*sources.flags, *self.run.request.cflags)
+        chosen = any(flag.startswith("-mcpu=") for flag in given)
+        return not (sources.is_object or chosen or self.run.stop.is_set())
+
+    def _try_older(self, guest: Guest, sources: Sources) -> _Try | None:
+        """The same compiled for an older processor; None when that does not help."""
+        try:
+            tried = self._try(guest, sources, OLDER_PROCESSOR)
+        except BuildError:
+            return None  # it needs what is newer
+        if not tried.gate.loaded:
+            return None
+        self.run.builder.add_note(SECOND_TRY_NOTE)
+        return tried
 
     def _tell(self, sources: Sources) -> None:
         """What was found or passed over on the host, before anything takes time."""

@@ -92,11 +92,21 @@ class Run:
             return self.request.triggers
         return self.target.example.trigger if self.target.example else ()
 
-    def watch(self, guest: Guest, argv: Sequence[str], directory: str) -> Seen:
-        """Start the runner in a directory of the guest and pass on what it says until it has ended.
+    def pass_on(self, message: Message) -> None:
+        """Give a message to the report and to the user; an error is told by whoever knows the host's file names."""
+        if not isinstance(message, RunnerError):
+            self.builder.add(message)
+        self.on_message(message)
 
-        Its error, if there is one, is left to the caller. Raises GuestError("runner-died").
+    def watch(
+        self, guest: Guest, argv: Sequence[str], directory: str, take: Callable[[Message], None] | None = None
+    ) -> Seen:
+        """Start the runner in a directory of the guest and ``take`` what it says until it has ended.
+
+        That is ``pass_on`` unless given. Its error, if there is one, is left to the caller. Raises
+        GuestError("runner-died").
         """
+        take = take or self.pass_on
         seen, stderr = Seen(), list[str]()
 
         def on_line(stream: str, line: str) -> None:
@@ -105,9 +115,7 @@ class Run:
                 return
             message = parse_message(line)
             seen.take(message)
-            if not isinstance(message, RunnerError):  # told once more, with the host's file names
-                self.builder.add(message)
-            self.on_message(message)
+            take(message)
 
         status = guest.stream(["sh", "-c", IN, "run", directory, *argv], on_line, stop=self.stop)
         if seen.done is None:

@@ -56,6 +56,36 @@ static void set_default_inner_map(struct bpf_map *map)
 			    bpf_map__name(map), DEFAULT_VALUE_BYTES);
 }
 
+/*
+ * The buffers of records among its maps, as events.c makes them of those that stand by themselves. Other loaders do
+ * that for inner maps too; libbpf lets them only be replaced.
+ */
+static void replace_inner_buffer(struct bpf_map *map, const struct bpf_map *inner)
+{
+	bool perf = bpf_map__type(inner) == BPF_MAP_TYPE_PERF_EVENT_ARRAY;
+	__u32 entries = bpf_map__max_entries(inner) ? bpf_map__max_entries(inner) : (__u32)libbpf_num_possible_cpus();
+	__u32 size = perf ? sizeof(__u32) : 0;
+	int fd;
+
+	if (!perf && bpf_map__type(inner) != BPF_MAP_TYPE_RINGBUF)
+		return;
+	fd = bpf_map_create(bpf_map__type(inner), "inner", size, size, entries, NULL);
+	if (fd >= 0)
+		bpf_map__set_inner_map_fd(map, fd); /* open until the load, as above */
+}
+
+static __u32 default_entries(enum bpf_map_type type)
+{
+	switch (type) {
+	case BPF_MAP_TYPE_USER_RINGBUF:
+		return 256 * 1024;
+	case BPF_MAP_TYPE_CPUMAP:
+		return libbpf_num_possible_cpus();
+	default:
+		return DEFAULT_ENTRIES;
+	}
+}
+
 static void set_default_sizes(struct bpf_map *map, enum bpf_map_type type)
 {
 	__u32 value = type == BPF_MAP_TYPE_STACK_TRACE ? STACK_DEPTH * sizeof(__u64) : DEFAULT_VALUE_BYTES;
@@ -67,11 +97,14 @@ static void set_default_sizes(struct bpf_map *map, enum bpf_map_type type)
 		message_log("note", "map %s has no value size, %u bytes are taken", bpf_map__name(map), value);
 	}
 	if (has_entries(type) && !bpf_map__max_entries(map)) {
-		__u32 entries = type == BPF_MAP_TYPE_USER_RINGBUF ? 256 * 1024 : DEFAULT_ENTRIES;
+		__u32 entries = default_entries(type);
 
 		bpf_map__set_max_entries(map, entries);
 		message_log("note", "map %s has no max_entries, %u are taken", bpf_map__name(map), entries);
 	}
+	/* More than the kernel was built for is refused, and no more than there are can be redirected to. */
+	if (type == BPF_MAP_TYPE_CPUMAP && bpf_map__max_entries(map) > default_entries(type))
+		bpf_map__set_max_entries(map, default_entries(type));
 }
 
 void map_set_defaults(struct bpf_map *map)
@@ -81,4 +114,6 @@ void map_set_defaults(struct bpf_map *map)
 	set_default_sizes(map, bpf_map__type(map));
 	if (needs_inner_map(map) && !bpf_map__inner_map(map))
 		set_default_inner_map(map);
+	else if (needs_inner_map(map))
+		replace_inner_buffer(map, bpf_map__inner_map(map));
 }

@@ -154,5 +154,6 @@ __u32 event_type_find(const struct btf *btf, const char *map, size_t size, bool 
 		return events.exact;
 	if (all.exact_count == 1 && !is_of_kernel(struct_name(btf, all.exact)))
 		return all.exact;
-	return pointed.below;
+	/* A record that is cut behind what it uses of its struct. */
+	return pointed.below || pointed.count > 1 ? pointed.below : pointed.last;
 }

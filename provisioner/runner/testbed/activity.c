@@ -35,6 +35,8 @@ static const struct activity {
 	{ "a line typed into bash", exercise_shell_line, 4, { "readline", "bash", "tty_", "pty_" } },
 	{ "TLS", exercise_tls, 8, { "SSL_", "libssl", "libcrypto" } },
 	{ "Python", exercise_python, 8, { "python" } },
+	{ "reclaim of memory", exercise_reclaim, 4, { "shrink", "vmscan", "reclaim" } },
+	{ "an out-of-memory kill", exercise_oom, 4, { "oom", "mark_victim" } },
 	{ "files", exercise_files, 1, {} },
 	{ "processes", exercise_processes, 1, {} },
 	{ "signals", exercise_signals, 1, {} },

@@ -182,6 +182,26 @@ void exercise_memory(void)
 	use_heap();
 }
 
+void exercise_reclaim(void)
+{
+	write_file("/proc/sys/vm/drop_caches", "2"); /* not 1: programs would have to be read from the disk again */
+}
+
+/* The kernel is asked to choose somebody now, and nobody is more to its taste than this child. */
+void exercise_oom(void)
+{
+	pid_t pid = fork_tied();
+
+	if (pid < 0)
+		return;
+	if (pid == 0) {
+		if (write_file("/proc/self/oom_score_adj", "1000") || write_file("/proc/sysrq-trigger", "f"))
+			_exit(1);
+		wait_for_the_end();
+	}
+	waitpid(pid, NULL, 0);
+}
+
 static void *hold_lock(void *lock)
 {
 	struct timespec moment = { 0, 2000000 };

@@ -11,6 +11,8 @@ void exercise_signals(void);
 void exercise_privileges(void);
 void exercise_mounts(void);
 void exercise_memory(void);
+void exercise_reclaim(void);		/* the kernel takes memory back that it may */
+void exercise_oom(void);		/* it kills a child of ours for want of memory */
 void exercise_threads(void);
 
 void exercise_names(void);

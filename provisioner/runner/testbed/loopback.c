@@ -244,8 +244,31 @@ static void unix_datagrams(void)
 	close(server);
 }
 
+/* An open file goes along with the data. */
+static void pass_a_descriptor(void)
+{
+	char byte = 'd', room[CMSG_SPACE(sizeof(int))] = {};
+	struct iovec data = { &byte, 1 };
+	struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room) };
+	struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+	int ends[2], passed;
+
+	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends))
+		return;
+	*rights = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+	memcpy(CMSG_DATA(rights), &ends[0], sizeof(int));
+	if (sendmsg(ends[0], &message, MSG_NOSIGNAL) == 1 && recvmsg(ends[1], &message, MSG_CMSG_CLOEXEC) == 1 &&
+	    message.msg_controllen) {
+		memcpy(&passed, CMSG_DATA(rights), sizeof(int));
+		close(passed);
+	}
+	close(ends[0]);
+	close(ends[1]);
+}
+
 void loopback_unix(void)
 {
+	pass_a_descriptor();
 	unix_stream();
 	unix_datagrams();
 }

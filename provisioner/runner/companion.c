@@ -12,6 +12,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "attach/cgroups.h"
 #include "lines.h"
 #include "message.h"
 #include "util.h"
@@ -61,6 +62,7 @@ static void become_companion(char *const argv[], int output, int errors)
 	sigset_t none;
 
 	setpgid(0, 0);
+	cgroups_join();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);

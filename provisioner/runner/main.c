@@ -207,6 +207,7 @@ static int run_companion(const struct options *options, const char **reason)
 	int error;
 
 	trace_open();
+	cgroups_make();
 	options->companion_argv[0] = (char *)options->companion;
 	error = companion_start(options->companion_argv);
 	if (error) {
@@ -230,6 +231,7 @@ static int run_companion(const struct options *options, const char **reason)
 	activity_stop();
 	read_the_rest();
 	message_stage("run", companion_status() == 0, seconds_now() - start);
+	cgroups_remove();
 	children_kill_all();
 	trace_close(); /* after the children, as above */
 	return companion_status();

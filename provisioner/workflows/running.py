@@ -93,7 +93,7 @@ class Run:
         return self.target.example.trigger if self.target.example else ()
 
     def pass_on(self, message: Message) -> None:
-        """Give a message to the report and to the user; an error is told by whoever knows the host's file names."""
+        """Give a message to the report and the user; an error is told by who knows the host's file names."""
         if not isinstance(message, RunnerError):
             self.builder.add(message)
         self.on_message(message)

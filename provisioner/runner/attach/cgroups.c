@@ -20,7 +20,8 @@
 #include "util.h"
 
 #define OUR_PARENT "ebpf-dev" /* holds one cgroup for each runner, named by its pid */
-#define REMOVE_TRIES 100
+#define MAX_PROCESSES "1024" /* in our own: a fork bomb must leave room for what ends it */
+#define REMOVE_TRIES 1000
 #define REMOVE_WAIT_MICROSECONDS 10000
 
 static struct {
@@ -54,13 +55,18 @@ int cgroups_root(void)
 	return fd == -1 ? -errno : fd;
 }
 
+static void write_below(const char *directory, const char *name, const char *text)
+{
+	char path[PATH_MAX + 32];
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	write_file(path, text);
+}
+
 /* A cgroup can be removed once its last process has gone, which takes a moment after it was killed. */
 static void empty_and_remove(const char *path)
 {
-	char kill_file[PATH_MAX + 16];
-
-	snprintf(kill_file, sizeof(kill_file), "%s/cgroup.kill", path);
-	write_file(kill_file, "1");
+	write_below(path, "cgroup.kill", "1");
 	for (int i = 0; i < REMOVE_TRIES && rmdir(path) && errno == EBUSY; i++)
 		usleep(REMOVE_WAIT_MICROSECONDS);
 }
@@ -107,6 +113,14 @@ static void keep_ours(pid_t runner)
 	_exit(0);
 }
 
+/* As far as the controller is there. */
+static void limit_ours(const char *parent)
+{
+	write_below(cgroup.mount, "cgroup.subtree_control", "+pids");
+	write_below(parent, "cgroup.subtree_control", "+pids");
+	write_below(cgroup.path, "pids.max", MAX_PROCESSES);
+}
+
 static int make_ours(void)
 {
 	pid_t runner = getpid();
@@ -119,6 +133,7 @@ static int make_ours(void)
 	snprintf(cgroup.path, sizeof(cgroup.path), "%s/%d", parent, (int)runner);
 	if (mkdir(cgroup.path, 0755) && errno != EEXIST)
 		return -errno;
+	limit_ours(parent);
 	cgroup.keeper = fork_worker();
 	if (cgroup.keeper == 0)
 		keep_ours(runner);
@@ -206,11 +221,13 @@ bool cgroups_has_ours(void)
 
 void cgroups_join(void)
 {
-	char path[PATH_MAX + 16];
-
-	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup.path);
 	if (cgroups_has_ours())
-		write_file(path, "0");
+		write_below(cgroup.path, "cgroup.procs", "0");
+}
+
+void cgroups_make(void)
+{
+	ensure_cgroup(NULL);
 }
 
 void cgroups_start_work(void)

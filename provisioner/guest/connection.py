@@ -8,7 +8,7 @@ import shlex
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 USER = "root"
 _CHUNK = 32768  # Paramiko's own packet size: larger reads return no more.
+#: A guest that says nothing for so long is asked whether it is there, and then has this long to answer; seconds.
+_ASK_AFTER, _ANSWER_WITHIN = 30.0, 120.0
 _LOST = "Look at it with `ebpf-dev status` and `ebpf-dev logs`; `ebpf-dev up` starts it again."
 
 
@@ -57,6 +59,15 @@ def connect(endpoint: Endpoint, identity: Identity, timeout: float = 30.0) -> SS
         raise _connection_error(exc, endpoint) from exc
     transport.set_keepalive(15)
     return SSHGuest(transport)
+
+
+def answers(endpoint: Endpoint, timeout: float) -> bool:
+    """Whether the guest's sshd says hello within ``timeout`` seconds."""
+    try:
+        with socket.create_connection((endpoint.host, endpoint.port), timeout=timeout) as sock:
+            return sock.recv(4) == b"SSH-"
+    except OSError:
+        return False
 
 
 def _check_host_key(shown: paramiko.PKey, identity: Identity) -> None:
@@ -194,6 +205,39 @@ class SSHGuest:
             ) from exc
 
 
+class Heartbeat:
+    """Notices a guest that hangs: its connection stays open for ever, because the hypervisor keeps it."""
+
+    def __init__(self, transport: paramiko.Transport, clock: Callable[[], float] = time.monotonic) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._heard = clock()
+        self._asker: threading.Thread | None = None
+
+    def heard(self) -> None:
+        """The guest has said something."""
+        self._heard = self._clock()
+
+    def check(self) -> None:
+        """Ask when it is time to; raises GuestError("guest-hangs") when there was no answer in time."""
+        silent = self._clock() - self._heard
+        if silent > _ASK_AFTER + _ANSWER_WITHIN:
+            raise GuestError(
+                f"The guest has not answered for {silent:.0f} s: its kernel hangs, or the host is too busy",
+                code="guest-hangs",
+                hint="`ebpf-dev logs` shows what its kernel said last; `ebpf-dev up` starts it anew if it hangs.",
+            )
+        if silent > _ASK_AFTER and self._asker is None:
+            self._asker = _start(self.ask)
+
+    def ask(self) -> None:
+        """Wait for an answer. Any will do: sshd does not know the request, and says so."""
+        self._transport.global_request("keepalive@ebpf-dev", wait=True)
+        if self._transport.is_active():
+            self.heard()
+        self._asker = None
+
+
 def _start(function: Any, *args: Any) -> threading.Thread:
     thread = threading.Thread(target=function, args=args, daemon=True)
     thread.start()
@@ -216,6 +260,7 @@ def _chunks(
         _start(_drain, name, receive, arrived)
     deadline = None if timeout is None else time.monotonic() + timeout
     open_streams, stdin_open = 2, True
+    heartbeat = Heartbeat(channel.get_transport())
     while open_streams:
         if stdin_open and stop.is_set():
             stdin_open = False
@@ -229,7 +274,9 @@ def _chunks(
         try:
             name, chunk = arrived.get(timeout=0.1)
         except queue.Empty:
+            heartbeat.check()
             continue
+        heartbeat.heard()
         if chunk:
             yield name, chunk
         else:

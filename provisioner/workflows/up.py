@@ -15,7 +15,7 @@ from provisioner.core.names import check_instance_name
 from provisioner.core.paths import Paths
 from provisioner.core.reporter import Reporter
 from provisioner.core.store import InstanceRecord, Store
-from provisioner.guest.connection import connect
+from provisioner.guest.connection import answers, connect
 from provisioner.guest.identity import ensure_identity
 from provisioner.guest.kernel_pairs import DEFAULT
 from provisioner.guest.manager import package_manager
@@ -35,6 +35,8 @@ from provisioner.workflows.provision import ensure_golden
 from provisioner.workflows.resume import boot, resume
 from provisioner.workflows.template import drop_template, ensure_template
 
+#: Seconds that the sshd of a running machine may take for its first word: a busy host emulates slowly.
+HANGS_AFTER = 30.0
 #: Settings that an existing instance keeps: they are built into its disk or belong to another machine.
 _FIXED = ("image", "backend", "arch", "disk")
 #: Settings that an existing instance takes up at its next start.
@@ -71,6 +73,7 @@ def bring_up(
     with locked(store.lock_file(name), lambda: reporter.note("Another `ebpf-dev up` is at it; waiting.")):
         if running := _find_running(store, name, settings, paths):
             return running
+        _end_hanging(store, name, paths, reporter)
         return start_instance(name, settings, paths, reporter, os.environ if env is None else env, cold=cold)
 
 
@@ -80,12 +83,26 @@ def _find_running(store: Store, name: str, settings: Settings, paths: Paths) -> 
         return None
     _check_fixed(record, settings)
     instance = bind_instance(record, paths)
-    status = instance.status()
-    # A machine that runs may still be booting; its ssh_config is written once its sshd has answered.
-    if status.state is State.RUNNING and status.endpoint and has_ssh_config(instance, status.endpoint):
+    if (endpoint := _was_up(instance)) and answers(endpoint, HANGS_AFTER):
         _check_kernel(record, settings)
-        return UpResult(instance, status.endpoint, already=True)
+        return UpResult(instance, endpoint, already=True)
     return None
+
+
+def _was_up(instance: Instance) -> Endpoint | None:
+    """Where a machine that runs has answered; while it is booting its ssh_config is not written yet."""
+    status = instance.status()
+    up = status.state is State.RUNNING and status.endpoint and has_ssh_config(instance, status.endpoint)
+    return status.endpoint if up else None
+
+
+def _end_hanging(store: Store, name: str, paths: Paths, reporter: Reporter) -> None:
+    """Kill a machine that was up, but answers no more."""
+    record = store.find(name)
+    instance = bind_instance(record, paths) if record else None
+    if instance and _was_up(instance):
+        reporter.warn(f"'{name}' runs, but its guest does not answer any more; it is started anew.")
+        instance.backend.stop(instance.machine, force=True)
 
 
 def start_instance(

@@ -10,7 +10,7 @@ import pytest
 from provisioner.backends.base import Endpoint
 from provisioner.core.errors import GuestError
 from provisioner.core.paths import find_paths
-from provisioner.guest.connection import SSHGuest, connect, quote_command
+from provisioner.guest.connection import Heartbeat, SSHGuest, answers, connect, quote_command
 from provisioner.guest.identity import Identity, ensure_identity
 from tests.unit.ssh_server import SSHServer, serving
 
@@ -83,6 +83,54 @@ def test_a_guest_that_vanishes_is_told(server: SSHServer, guest: SSHGuest) -> No
     with pytest.raises(GuestError) as caught:
         guest.stream(["sh", "-c", "echo up; exec sleep 30"], lambda *_: server.drop_connections())
     assert caught.value.code == "guest-lost"
+
+
+class _Line:
+    """A transport as far as a heartbeat sees it; questions wait until they are ``answered``."""
+
+    def __init__(self) -> None:
+        self.asked, self.answered = threading.Event(), threading.Event()
+
+    def global_request(self, kind: str, wait: bool) -> None:
+        self.asked.set()
+        self.answered.wait(10)
+
+    def is_active(self) -> bool:
+        return True
+
+
+def test_a_guest_that_hangs_is_asked_and_then_given_up() -> None:
+    now, line = [0.0], _Line()
+    heartbeat = Heartbeat(line, clock=lambda: now[0])  # type: ignore[arg-type]
+    now[0] = 10
+    heartbeat.check()
+    assert not line.asked.is_set()
+    now[0] = 31
+    heartbeat.check()
+    assert line.asked.wait(10)
+    now[0] = 151
+    with pytest.raises(GuestError, match="has not answered for 151 s") as caught:
+        heartbeat.check()
+    assert caught.value.code == "guest-hangs"
+    line.answered.set()
+
+
+def test_a_silent_guest_that_answers_is_left_in_peace() -> None:
+    now, line = [0.0], _Line()
+    heartbeat = Heartbeat(line, clock=lambda: now[0])  # type: ignore[arg-type]
+    line.answered.set()
+    now[0] = 140
+    heartbeat.ask()
+    now[0] = 160
+    heartbeat.check()
+
+
+def test_whether_a_guest_answers(server: SSHServer) -> None:
+    assert answers(server.endpoint, 30)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        endpoint = Endpoint("127.0.0.1", mute.getsockname()[1])
+        assert not answers(endpoint, 0.1)
+    assert not answers(endpoint, 0.1)
 
 
 def test_put_is_whole_and_has_the_mode(guest: SSHGuest, tmp_path: Path) -> None:

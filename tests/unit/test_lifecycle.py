@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from provisioner.backends.base import Machine, State
+from provisioner.backends.base import Endpoint, Machine, State
 from provisioner.core.config import Settings, load_settings
 from provisioner.core.errors import HostError, InstanceError, UsageError
 from provisioner.core.paths import Paths, ensure_dir, find_paths
@@ -20,7 +21,7 @@ from provisioner.guest.identity import ensure_identity
 from provisioner.images.golden import META
 from provisioner.images.golden import SCHEMA as GOLDEN_SCHEMA
 from provisioner.workflows import instances, resume, template
-from provisioner.workflows.instances import Instance, open_instance
+from provisioner.workflows.instances import Instance, open_instance, write_ssh_config
 from provisioner.workflows.lifecycle import bring_down, reset_instance
 from provisioner.workflows.snapshots import delete_snapshot, list_snapshots, restore_snapshot, save_snapshot
 from provisioner.workflows.up import UpResult, bring_up, wanted_network
@@ -121,6 +122,17 @@ def test_the_first_of_a_kind_boots_once_and_all_go_on_from_there(lab: Lab) -> No
         assert request.split()[3] == f"ebpf-dev-{name}"
     ids = [lab.backend.requests(lab.machine(name))[0].split()[4] for name in ("one", "two")]
     assert len(set(ids)) == 2
+
+
+def test_a_guest_that_hangs_is_found_out_and_started_anew(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.up("one")
+    monkeypatch.setattr("provisioner.workflows.up.HANGS_AFTER", 0.1)
+    lab.steps()
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        lab.backend.endpoint = Endpoint("127.0.0.1", mute.getsockname()[1])
+        write_ssh_config(lab.instance("one"), lab.backend.endpoint)
+        assert not lab.up("one").already
+    assert lab.steps() == ["stop", "resume", "create", "start"]
 
 
 def test_the_template_is_at_rest_and_holds_no_connection(lab: Lab) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.vm.conftest import Cli, kill_group, read_until
-from tests.vm.test_run import LEFTOVERS, RUN, run
+from tests.vm.leftovers import left_in
+from tests.vm.test_run import RUN, run
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -159,20 +160,20 @@ def test_a_real_device_by_name(instance: Cli) -> None:
     """Its programs go with the run, the qdisc too; what only the testbed has is refused."""
     instance.guest("sh", "-c", "ip link add one type veth peer name other; ip link set one up")
     try:
-        before = instance.guest("sh", "-c", LEFTOVERS)
+        before = left_in(instance)
         assert found(instance, "net_xdp", "--dev", "one").report["ok"]
         assert found(instance, "net_tc", "--dev", "one").report["ok"]
         refused = found(instance, "net_sockets", "--dev", "one").programs
         assert refused["filters"]["target"] == "packet socket on one"
         assert "only the testbed" in refused["selects"]["reason"]
         assert "only the testbed" in found(instance, "net_routes", "--dev", "one").programs["is_sent"]["reason"]
-        assert instance.guest("sh", "-c", LEFTOVERS) == before
+        assert left_in(instance) == before
     finally:
         instance.guest("ip", "link", "delete", "one")
 
 
 def test_nothing_of_these_types_is_left(instance: Cli) -> None:
-    before = instance.guest("sh", "-c", LEFTOVERS)
+    before = left_in(instance)
     for name in ("net_xdp", "net_tc", "net_netkit", "net_sockets", "net_sockmap", "net_routes", "net_extends"):
         instance("run", str(PROGRAMS / f"{name}.bpf.c"), "--for", "1", timeout=RUN)
-    assert instance.guest("sh", "-c", LEFTOVERS) == before
+    assert left_in(instance) == before

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,9 @@ import pytest
 
 from provisioner.bpf.examples import Example, find_missing, load_examples
 from tests.vm.conftest import Cli, read_until
+from tests.vm.leftovers import await_nothing_left, left_in
 
 RUN = 600.0
-
-#: Everything a run may leave in the kernel or the process table; two listings must not differ.
-LEFTOVERS = """
-bpftool prog show | grep -cv '^[[:space:]]' || :
-bpftool link show; bpftool map show | grep -v '^[[:space:]]' | sed 's/^[0-9]*://'
-ls /sys/kernel/tracing/instances /sys/fs/bpf; ip netns; ip -br link; tc qdisc show dev eth0
-ls /sys/fs/cgroup | grep -v init; ps -eo comm= | grep -E 'runner|hello|snoop' || :
-"""
 
 
 @pytest.mark.parametrize("example", load_examples().values(), ids=lambda example: example.name)
@@ -42,22 +34,19 @@ def run(cli: Cli, file: Path, *words: str, seconds: float = 4) -> dict[str, Any]
 
 
 def test_a_run_leaves_nothing_behind(instance: Cli) -> None:
-    before = instance.guest("sh", "-c", LEFTOVERS)
+    before = left_in(instance)
     for example in ("xdp-loadbalancer", "tc-flow", "execsnoop"):
         instance("run", example, "--for", "3", timeout=RUN)
-    assert instance.guest("sh", "-c", LEFTOVERS) == before
+    assert left_in(instance) == before
 
 
 def test_a_client_killed_outright_leaves_nothing_in_the_guest(instance: Cli) -> None:
-    before = instance.guest("sh", "-c", LEFTOVERS)
+    before = left_in(instance)
     process = instance.start("run", "xdp-counter", "--for", "300")
     read_until(process, "attached", RUN)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    deadline = time.monotonic() + 60
-    while instance.guest("sh", "-c", LEFTOVERS) != before:
-        assert time.monotonic() < deadline, instance.guest("sh", "-c", LEFTOVERS)
-        time.sleep(1)
+    await_nothing_left(instance, before)
 
 
 def test_ctrl_c_ends_a_run_in_good_order(instance: Cli) -> None:

@@ -27,6 +27,8 @@ _FIRST_INCLUDE = re.compile(
     r'\s*(?:#\s*pragma\s+once\s+|#\s*ifndef\s+\w+\s+#\s*define\s+\w+\s+)?#\s*include\s*[<"]([^">]+)[">]'
 )
 _KFUNC = re.compile(r"\)\s*(?:__weak\s*)?__ksym\b")
+#: What configure scripts define when libbpf has something; ours has all that they ask for.
+_HAVE_LIBBPF = re.compile(r"\bHAVE_LIBBPF_\w+")
 _OBJECT_NAME = re.compile(r'"([^"\s/][^"\s]*\.o)"')
 
 # The names under which loaders open the object, relative to where they are started.
@@ -158,6 +160,7 @@ def _own_flags(text: str) -> list[str]:
     text = without_comments(text, keep_strings=False)
     bare = [name for name in _BUILTINS if calls(text, name) and not defines(text, f"__builtin_{name}")]
     flags = [f"-D{name}=__builtin_{name}" for name in bare]
+    flags += [f"-D{name}" for name in dict.fromkeys(_HAVE_LIBBPF.findall(text))]
     flags += ["-include", f"../include/{LEGACY_MAPS}"] * needs_legacy_maps(text)
     return flags + [NO_KFUNC_PROTOTYPES] * bool(_KFUNC.search(text))
 

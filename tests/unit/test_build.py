@@ -137,6 +137,8 @@ def test_dialects(tmp_path: Path) -> None:
     assert "-Dmemcpy=__builtin_memcpy" in copying
     own = plan_of(tmp_path, "#define memset(d, c, n) __builtin_memset(d, c, n)\nint f() { memset(a, 0, 8); }")
     assert not any(word.startswith("-Dmemset") for word in own.compile)
+    asking = plan_of(tmp_path, "#ifndef HAVE_LIBBPF_BPF_X\nint bpf_x;\n#endif")
+    assert "-DHAVE_LIBBPF_BPF_X" in asking.compile
     legacy = plan_of(tmp_path, 'struct bpf_map_def SEC("maps") m = {};')
     assert "../include/ebpf-dev/legacy-maps.h" in legacy.compile
     assert b"struct bpf_map_def {" in _bytes(legacy.files["include/ebpf-dev/legacy-maps.h"])

@@ -57,6 +57,7 @@ def test_map_sizes_that_only_a_loader_would_know(instance: Cli) -> None:
     report = run(instance, "load_sizes")
     assert report["ok"], report
     assert content(report, "counts")
+    assert content(report, "tallies")["0"]["calls"] > 0
     assert report["output"]["events"][0]["type"] == "struct event"
 
 

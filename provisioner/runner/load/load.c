@@ -15,6 +15,7 @@
 #include "load/libbpf_log.h"
 #include "load/map_defaults.h"
 #include "load/params.h"
+#include "load/relocations.h"
 #include "load/targets.h"
 #include "load/twins.h"
 #include "load/types.h"
@@ -151,6 +152,7 @@ static int read_image(const struct options *options)
 	if (elf_image_fault(&object_image))
 		return refuse_image(options, elf_image_fault(&object_image));
 	dialect_repair(&object_image);
+	relocations_settle_own(&object_image);
 	error = dialect_set_license(&object_image, options->license);
 	return error ? refuse_image(options, "its license cannot be set") : EXIT_OK;
 }

@@ -134,6 +134,7 @@ static const char *run_stage(struct run *run, int signals)
 	detach_programs(run);
 	await_bpf(run);
 	read_the_rest();
+	events_say_losses();
 	message_stage("run", true, seconds_now() - start);
 	say_results(run);
 	return reason;

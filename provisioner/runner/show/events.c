@@ -11,6 +11,7 @@
 #include "message.h"
 #include "show/btf_json.h"
 #include "show/event_type.h"
+#include "show/losses.h"
 #include "show/readings.h"
 
 #define PERF_PAGES 64			/* a CPU; must be a power of two */
@@ -31,6 +32,7 @@ struct record_type {
 
 struct event_map {
 	const char *name;
+	int fd;
 	const struct btf *btf;
 	__u32 declared; /* the struct that the map itself names, or 0 */
 	bool perf;
@@ -43,6 +45,7 @@ struct event_map {
 	size_t largest; /* record so far */
 	const volatile unsigned long *consumer, *producer;
 	bool was_full;
+	bool losses_counted;
 };
 
 static struct ring_buffer *rings;
@@ -180,12 +183,51 @@ static void put_record(struct json *json, struct event_map *map, const void *dat
 	put_rest(json, map, record->type_id, data, size);
 }
 
+static void say_lost_records(const struct event_map *map, __u64 count)
+{
+	struct json *json = message_begin("lost");
+
+	json_put_string(json, "source", map->name);
+	json_put_unsigned(json, "count", count);
+	message_end();
+}
+
+static void say_losses(struct event_map *map)
+{
+	__u64 count = map->losses_counted && !messages_full() ? losses_take(map->fd) : 0;
+
+	if (count)
+		say_lost_records(map, count);
+}
+
+/* Some kernels refuse the record that would just have fitted. */
+static bool is_full(const struct event_map *map)
+{
+	size_t room = 2 * (map->largest + RING_HEADER_BYTES);
+
+	return map->consumer && *map->producer - *map->consumer + room > map->size;
+}
+
+/*
+ * The kernel does not count the records that found no room, but one can see that there is none: at each record, as a
+ * burst may be over before the next round.
+ */
+static void check_room(struct event_map *map)
+{
+	if (map->was_full || map->losses_counted || !is_full(map))
+		return;
+	map->was_full = true;
+	message_log("warning", "the ring buffer %s was full: records that came then are lost, nobody knows how many",
+		    map->name);
+}
+
 static int on_ring_record(void *context, void *data, size_t size)
 {
 	struct event_map *map = context;
 	struct json *json;
 
 	map->largest = size > map->largest ? size : map->largest;
+	check_room(map);
 	if (messages_full()) {
 		map->unread++;
 	} else {
@@ -201,15 +243,6 @@ static void on_perf_record(void *context, int cpu, void *data, __u32 size)
 {
 	(void)cpu;
 	on_ring_record(context, data, size);
-}
-
-static void say_lost_records(const struct event_map *map, __u64 count)
-{
-	struct json *json = message_begin("lost");
-
-	json_put_string(json, "source", map->name);
-	json_put_unsigned(json, "count", count);
-	message_end();
 }
 
 static void on_perf_lost(void *context, int cpu, __u64 count)
@@ -245,21 +278,6 @@ static void unmap_positions(struct event_map *map)
 		munmap((void *)map->consumer, 2 * sysconf(_SC_PAGESIZE));
 }
 
-/* The kernel does not count the records that found no room, but one can see that there was none. */
-static void check_room(struct event_map *map, size_t waiting)
-{
-	if (map->was_full || !map->consumer || !map->largest || waiting + map->largest + RING_HEADER_BYTES <= map->size)
-		return;
-	map->was_full = true;
-	message_log("warning", "the ring buffer %s was full: records that came then are lost, nobody knows how many",
-		    map->name);
-}
-
-static size_t waiting_bytes(const struct event_map *map)
-{
-	return map->consumer ? *map->producer - *map->consumer : 0;
-}
-
 static int open_ring(struct bpf_map *bpf, struct event_map *map)
 {
 	map_positions(bpf, map);
@@ -284,7 +302,9 @@ static void open_map(const struct btf *btf, struct bpf_map *bpf)
 	if (!map)
 		return;
 	map->name = bpf_map__name(bpf);
+	map->fd = bpf_map__fd(bpf);
 	map->btf = btf;
+	map->losses_counted = is_ring(bpf) && losses_count(map->fd);
 	map->declared = btf ? event_type_struct(btf, find_declaration(map->name)) : 0;
 	maps[map_count++] = map;
 	error = is_ring(bpf) ? open_ring(bpf, map) : open_perf(bpf, map);
@@ -315,23 +335,12 @@ size_t events_descriptors(int *descriptors, size_t limit)
 	return count;
 }
 
-static void consume_rings(void)
-{
-	size_t waiting[MAX_MAPS];
-
-	for (size_t i = 0; i < map_count; i++)
-		waiting[i] = waiting_bytes(maps[i]);
-	if (rings)
-		ring_buffer__consume(rings);
-	for (size_t i = 0; i < map_count; i++)
-		check_room(maps[i], waiting[i]);
-}
-
 bool events_consume(void)
 {
 	size_t before = records;
 
-	consume_rings();
+	if (rings)
+		ring_buffer__consume(rings);
 	for (size_t i = 0; i < map_count; i++) {
 		if (maps[i]->buffer)
 			perf_buffer__consume(maps[i]->buffer);
@@ -340,8 +349,15 @@ bool events_consume(void)
 	return records != before;
 }
 
+void events_say_losses(void)
+{
+	for (size_t i = 0; i < map_count; i++)
+		say_losses(maps[i]);
+}
+
 void events_close(void)
 {
+	losses_close();
 	ring_buffer__free(rings);
 	rings = NULL;
 	for (size_t i = 0; i < map_count; i++) {

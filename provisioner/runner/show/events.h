@@ -12,6 +12,7 @@ void events_open(struct run *run);
 
 size_t events_descriptors(int *descriptors, size_t limit); /* to poll; returns how many there are */
 bool events_consume(void); /* what is there now, but not for ever in a flood; true when there was something */
+void events_say_losses(void); /* that have not been said, once everything is read */
 void events_close(void);
 
 #endif

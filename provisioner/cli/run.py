@@ -92,7 +92,8 @@ def run(
     attach_to: Annotated[
         str | None,
         typer.Option(
-            help="The loaded program that freplace, fentry or fexit programs extend: name or id.",
+            help="The function or tracepoint for programs whose sections leave it open, or the loaded program "
+            "(name or id) that freplace, fentry or fexit extend.",
             show_default=False,
         ),
     ] = None,

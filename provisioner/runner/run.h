@@ -28,7 +28,8 @@ struct options {
 	bool verbose;		/* libbpf's own debug lines to stderr */
 	const char *device;	/* NULL: the testbed's */
 	const char *cgroup;	/* NULL: one of our own, with a workload in it */
-	const char *attach_to;	/* the program that freplace and the like extend, by name or id; or NULL */
+	const char *attach_to;	/* where programs go whose sections leave it open: a function, a tracepoint, or
+				 * for freplace and the like a program, by name or id; or NULL */
 	const char *log_dir;
 	const char *license;	/* instead of the object's own, or NULL */
 	const char **settings;	/* VARIABLE=VALUE */

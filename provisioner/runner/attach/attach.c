@@ -156,7 +156,8 @@ static void explain(struct program *program, int error)
 	const char *words = libbpf_words();
 
 	if (error == -EOPNOTSUPP && !*program->target) {
-		program_set(program, PROGRAM_SKIPPED, "its section \"%s\" does not say what to attach to",
+		program_set(program, PROGRAM_SKIPPED,
+			    "its section \"%s\" does not say what to attach to; --attach-to NAME does",
 			    program->section);
 	} else if (means_absent(program, error)) {
 		program->absent = true;

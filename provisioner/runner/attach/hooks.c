@@ -20,13 +20,16 @@ static bool is_absent_error(int error)
 	return error == -ENOENT || error == -ESRCH;
 }
 
+/* A hook that is called like the program itself is mostly a place for what its loader chooses. */
 static int give_up(struct program *program, const char *what, const char *name, const struct near_names *near)
 {
+	bool placeholder = !strcmp(name, program->name) && !near->exact;
 	char nearby[sizeof(near->best) + 40];
 
 	program->absent = true;
-	program_set(program, PROGRAM_SKIPPED, "this kernel has no %s %s%s", what, name,
-		    near_names_text(near, nearby, sizeof(nearby)));
+	program_set(program, PROGRAM_SKIPPED, "this kernel has no %s %s%s%s", what, name,
+		    near_names_text(near, nearby, sizeof(nearby)),
+		    placeholder ? "; if its own loader chooses one, --attach-to NAME does" : "");
 	libbpf_log_clear();
 	return 0;
 }
@@ -82,17 +85,24 @@ static struct probe parse_probe(const struct program *program)
 	return probe;
 }
 
+static int try_function(struct program *program, const struct probe *probe)
+{
+	int error = *probe->function ? try_kprobe(program, probe, probe->function) : -ENOENT;
+
+	return is_absent_error(error) ? try_system_call(program, probe) : error;
+}
+
 int attach_kprobe(struct run *run, struct program *program)
 {
 	struct probe probe = parse_probe(program);
-	int error;
+	int error = try_function(program, &probe);
 
-	(void)run;
+	if (is_absent_error(error) && run->options.attach_to) {
+		snprintf(probe.function, sizeof(probe.function), "%s", run->options.attach_to);
+		error = try_function(program, &probe);
+	}
 	if (!*probe.function)
 		return -EOPNOTSUPP;
-	error = try_kprobe(program, &probe, probe.function);
-	if (is_absent_error(error))
-		error = try_system_call(program, &probe);
 	if (is_absent_error(error))
 		error = try_copy(program, &probe);
 	if (error == -EADDRNOTAVAIL)
@@ -108,16 +118,14 @@ static int try_tracepoint(struct program *program, const char *group, const char
 	return program->link ? 0 : -errno;
 }
 
-int attach_tracepoint(struct run *run, struct program *program)
+static int attach_tracepoint_at(struct program *program, const char *target)
 {
-	const char *target = section_target(program);
 	const char *slash = strchr(target, '/');
 	const char *name = slash ? slash + 1 : target;
 	struct near_names near = { .wanted = name };
 	char group[128];
 	int error = -ENOENT;
 
-	(void)run;
 	if (!*name)
 		return -EOPNOTSUPP;
 	snprintf(group, sizeof(group), "%.*s", slash ? (int)(slash - target) : 0, target);
@@ -133,15 +141,31 @@ int attach_tracepoint(struct run *run, struct program *program)
 	return give_up(program, "tracepoint", target, &near);
 }
 
-int attach_raw_tracepoint(struct run *run, struct program *program)
+/* Where the section says, or else where --attach-to does. */
+static int attach_there_or(struct run *run, struct program *program,
+			   int (*attach_at)(struct program *program, const char *target))
 {
-	const char *target = section_target(program);
+	int error = attach_at(program, section_target(program));
+
+	if (!run->options.attach_to || (!program->absent && error != -EOPNOTSUPP))
+		return error;
+	program->absent = false;
+	program_set(program, PROGRAM_PENDING, "%s", "");
+	return attach_at(program, run->options.attach_to);
+}
+
+int attach_tracepoint(struct run *run, struct program *program)
+{
+	return attach_there_or(run, program, attach_tracepoint_at);
+}
+
+static int attach_raw_tracepoint_at(struct program *program, const char *target)
+{
 	const char *slash = strrchr(target, '/');
 	const char *name = slash ? slash + 1 : target;
 	struct near_names near = { .wanted = name };
 	char group[128];
 
-	(void)run;
 	if (!*name)
 		return -EOPNOTSUPP;
 	snprintf(program->target, sizeof(program->target), "%s", name);
@@ -150,4 +174,9 @@ int attach_raw_tracepoint(struct run *run, struct program *program)
 		return program->link ? 0 : -errno;
 	find_tracepoint_group(name, group, sizeof(group), &near);
 	return give_up(program, "raw tracepoint", name, &near);
+}
+
+int attach_raw_tracepoint(struct run *run, struct program *program)
+{
+	return attach_there_or(run, program, attach_raw_tracepoint_at);
 }

@@ -47,7 +47,7 @@ static bool extends(const struct run *run, const struct program *program)
 	if (!traces_function(program))
 		return false;
 	if (run->options.attach_to)
-		return !kernel_has(function, BTF_KIND_FUNC);
+		return !kernel_has(function, BTF_KIND_FUNC) && !kernel_has(run->options.attach_to, BTF_KIND_FUNC);
 	target = bpf_object__find_program_by_name(run->object, function);
 	return target && !traces(bpf_program__type(target));
 }

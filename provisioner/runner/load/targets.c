@@ -97,7 +97,17 @@ static bool retarget_system_call(const struct btf_hook *hook, struct program *pr
 	return true;
 }
 
-static bool skip_if_absent(struct program *program)
+/* Where --attach-to says, when the section only holds a place for it. */
+static bool retarget_as_asked(const struct btf_hook *hook, struct program *program, const char *wanted)
+{
+	if (!wanted || strcmp(hook->what, "function") || is_absent(hook, wanted) ||
+	    bpf_program__set_attach_target(program->bpf, 0, wanted))
+		return false;
+	message_log("note", "%s goes to %s", program->name, wanted);
+	return true;
+}
+
+static bool skip_if_absent(struct program *program, const char *wanted)
 {
 	const struct btf_hook *hook = find_hook(program->section);
 	const char *target = strchr(program->section, '/');
@@ -107,7 +117,8 @@ static bool skip_if_absent(struct program *program)
 	if (!target)
 		program_set(program, PROGRAM_SKIPPED, "its section \"%s\" does not say what to attach to",
 			    program->section);
-	else if (is_absent(hook, target + 1) && !retarget_system_call(hook, program, target + 1))
+	else if (is_absent(hook, target + 1) && !retarget_system_call(hook, program, target + 1) &&
+		 !retarget_as_asked(hook, program, wanted))
 		skip_absent(hook, program, target + 1);
 	return program->state == PROGRAM_SKIPPED;
 }
@@ -118,6 +129,6 @@ size_t skip_absent_targets(struct run *run)
 
 	for (size_t i = 0; kernel_btf() && i < run->program_count; i++)
 		if (run->programs[i].state == PROGRAM_PENDING && !run->programs[i].extends)
-			skipped += skip_if_absent(&run->programs[i]);
+			skipped += skip_if_absent(&run->programs[i], run->options.attach_to);
 	return skipped;
 }

@@ -81,7 +81,7 @@ def plan_build(sources: Sources, *, home: str, release: str, arch: str, cflags: 
         files=files,
         compile=compile_,
         companion=companion,
-        companion_steps=_companion_steps(sources, directory, built, run_dir) if companion else (),
+        companion_steps=_steps(sources, directory, built, run_dir) if companion else (),
         run_dir=run_dir,
     )
 
@@ -163,6 +163,22 @@ def _own_flags(text: str) -> list[str]:
     flags += [f"-D{name}" for name in dict.fromkeys(_HAVE_LIBBPF.findall(text))]
     flags += ["-include", f"../include/{LEGACY_MAPS}"] * needs_legacy_maps(text)
     return flags + [NO_KFUNC_PROTOTYPES] * bool(_KFUNC.search(text))
+
+
+def _steps(sources: Sources, directory: str, built: str, run_dir: str) -> tuple[tuple[str, ...], ...]:
+    steps = _victim_steps if sources.probed else _companion_steps
+    return steps(sources, directory, built, run_dir)
+
+
+def _victim_steps(sources: Sources, directory: str, built: str, run_dir: str) -> tuple[tuple[str, ...], ...]:
+    """As it was written, with every function a function, and under its own name where the program is run."""
+    assert sources.companion is not None
+    made, includes_ = f"{directory}/{sources.stem}", [f"-I{_posix(path)}" for path in sources.include_dirs]
+    return (
+        ("cc", "-g", "-O0", "-w", *includes_, "-o", made,
+         *map(_posix, (sources.companion, *sources.helpers)), "-lpthread", "-lm", "-ldl"),
+        ("ln", "-sf", made, f"{run_dir}/{sources.companion.stem}"),
+    )  # fmt: skip
 
 
 def _companion_steps(sources: Sources, directory: str, built: str, run_dir: str) -> tuple[tuple[str, ...], ...]:

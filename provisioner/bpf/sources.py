@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from provisioner.bpf.ctext import without_comments
+from provisioner.bpf.ctext import includes, without_comments
 from provisioner.bpf.includes import MAX_HAND_WRITTEN, HeaderSearch
 from provisioner.bpf.project import find_repository, project_flags
 from provisioner.core.errors import UsageError
@@ -17,6 +17,11 @@ from provisioner.core.errors import UsageError
 PROGRAM_SUFFIXES = (".bpf.c", "_kern.c", ".kern.c", ".c")
 #: The same for a program that is compiled already.
 OBJECT_SUFFIXES = (".bpf.o", "_kern.o", ".kern.o", ".o")
+#: What people call a program that exists to be probed.
+_VICTIMS = ("victim", "target", "test")
+_USER_PROBE = re.compile(r'\bSEC\s*\(\s*"(?:uprobe|uretprobe|usdt)\b')
+#: Headers that show a program to load others.
+_OF_LOADERS = re.compile(r".*\.skel\.h|(?:bpf|xdp)/(?:libbpf|bpf|libxdp)\.h|linux/bpf\.h")
 #: Larger than any C file that people write, so surely not what was meant.
 MAX_SOURCE_BYTES = 4 << 20
 
@@ -32,7 +37,8 @@ class Sources:
 
     ``root`` is the directory that all ``files`` lie below; they are relative to it, as are ``program``,
     ``companion`` (None without one), its ``helpers`` and ``include_dirs``. ``flags`` are what the project tells
-    the compiler about the language. ``notes`` and ``warnings`` are for the user: what was found or passed over.
+    the compiler about the language. With ``probed`` the companion is no loader, but what the program's probes are
+    for. ``notes`` and ``warnings`` are for the user: what was found or passed over.
     """
 
     root: Path
@@ -43,6 +49,7 @@ class Sources:
     files: tuple[Path, ...]
     helpers: tuple[Path, ...] = ()
     flags: tuple[str, ...] = ()
+    probed: bool = False
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -106,12 +113,14 @@ def _collect(program: Path, given: tuple[Path, ...], arch: str, use_companion: b
     search = HeaderSearch(arch, repository, (*given, *flags.include_dirs))
     files = search.closure([program])
     companion = None if use_companion is False else _find_companion(program, wanted=bool(use_companion))
+    victim = None if companion else _find_victim(program)
     if use_companion and not companion:
         raise UsageError(
             f"{program.name} has no companion beside it",
             code="no-companion",
             hint=f"Its user space would be called {program_stem(program.name)}.c; --loader runner does without.",
         )
+    companion = companion or victim
     helpers: list[Path] = []
     if companion:
         helpers, companion_files = _with_helpers(companion, search)
@@ -128,6 +137,7 @@ def _collect(program: Path, given: tuple[Path, ...], arch: str, use_companion: b
         files=tuple(file.relative_to(root) for file in files),
         helpers=tuple(helper.relative_to(root) for helper in helpers),
         flags=flags.flags,
+        probed=victim is not None,
         notes=tuple(search.notes),
         warnings=tuple(search.warnings),
     )
@@ -140,10 +150,40 @@ def _find_companion(program: Path, *, wanted: bool) -> Path | None:
     for candidate in (program.with_name(name) for name in names):
         if candidate == program or not candidate.is_file():
             continue
-        text = candidate.read_text(errors="replace")
-        if _MAIN.search(without_comments(text)) and (wanted or program.name.endswith(".bpf.c")):
+        may_be = _is_user_space(candidate) and not (_is_probe(program) and not _is_loader(candidate))
+        if may_be and (wanted or program.name.endswith(".bpf.c")):
             return candidate
     return None
+
+
+def _find_victim(program: Path) -> Path | None:
+    """A program beside one with probes of user space, which loads nothing: it is there to be probed."""
+    stem = program_stem(program.name)
+    names = (
+        [f"{name}.c" for name in (stem, *_VICTIMS, f"test_{stem}", f"{stem}_test")] if _is_probe(program) else []
+    )
+    for candidate in (program.with_name(name) for name in names):
+        if (
+            candidate != program
+            and candidate.is_file()
+            and _is_user_space(candidate)
+            and not _is_loader(candidate)
+        ):
+            return candidate
+    return None
+
+
+def _is_user_space(path: Path) -> bool:
+    text = path.read_text(errors="replace")
+    return bool(_MAIN.search(without_comments(text))) and not is_program_text(text)
+
+
+def _is_probe(program: Path) -> bool:
+    return bool(_USER_PROBE.search(without_comments(program.read_text(errors="replace"))))
+
+
+def _is_loader(path: Path) -> bool:
+    return any(_OF_LOADERS.fullmatch(name) for _, name in includes(path.read_text(errors="replace")))
 
 
 def _with_helpers(companion: Path, search: HeaderSearch) -> tuple[list[Path], list[Path]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,7 @@ class ProgramRun:
         record, cflags = self.run.instance.record, (*self.run.request.cflags, *more_flags)
         plan = plan_build(sources, home=HOME, release=record.release, arch=record.arch, cflags=cflags)
         built = Builder(self.run, guest, sources, plan).build()
-        options = self._options(plan, built.companion)
+        options = self._options(sources, plan, built.companion)
         gate = Gate(self.run.pass_on, by_companion=bool(options.companion or options.loader))
         return _Try(plan, gate, self.run.watch(guest, options.argv(built.runner), plan.run_dir, gate.take))
 
@@ -100,28 +101,38 @@ class ProgramRun:
                 'call; add: char LICENSE[] SEC("license") = "GPL"; or run it with --license GPL'
             )
 
-    def _options(self, plan: BuildPlan, companion: str | None) -> RunnerOptions:
+    def _options(self, sources: Sources, plan: BuildPlan, companion: str | None) -> RunnerOptions:
         request = self.run.request
+        loads = self._wants_companion() and not sources.probed
         return RunnerOptions(
             object=plan.object,
             loader=request.loader if request.loader in FOREIGN_LOADERS else None,
-            companion=companion if self._wants_companion() else None,
+            companion=companion if loads else None,
             arguments=request.arguments,
             seconds=request.seconds,
             device=request.device,
             cgroup=request.cgroup,
             passive=request.triggers == (),
             bin=request.bin,
-            own_binary=None if self._wants_companion() else companion,
+            own_binary=None if loads else companion,
             pid=request.pid,
             attach_to=request.attach_to,
             programs=request.programs,
-            triggers=self.run.triggers(),
+            triggers=self._triggers(companion if sources.probed else None),
             log_dir=plan.directory,
             settings=request.settings,
             map_entries=request.map_entries,
             license=request.license,
         )
+
+    def _triggers(self, victim: str | None) -> Sequence[str]:
+        """Those asked for, else what is there to be probed, over and over: it may end at once."""
+        if victim is None or self.run.request.triggers is not None:
+            return self.run.triggers()
+        self.run.builder.add_note(
+            f"running {Path(victim).name}, which is there to be probed; --trigger replaces it"
+        )
+        return (f"while :; do {shlex.quote(victim)} </dev/null; sleep 1; done",)
 
     def _wants_companion(self) -> bool:
         if self.run.request.use_companion is None:

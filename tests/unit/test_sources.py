@@ -147,3 +147,21 @@ def test_an_include_directory_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         find_sources(tmp_path / "p.c", [tmp_path / "nowhere"])
     assert caught.value.code == "no-such-directory"
+
+
+def test_a_program_to_be_probed_is_no_loader(tmp_path: Path) -> None:
+    probe, plain = 'SEC("uprobe//proc/self/exe:add") int f() {}', 'SEC("xdp") int f() {}'
+    victim, loader = "int add() {} int main() { add(); }", '#include "p.skel.h"\nint main() {}'
+    (tmp_path / "p.bpf.c").write_text(probe)
+    (tmp_path / "target.c").write_text(victim)
+    found = find_sources(tmp_path / "p.bpf.c")
+    assert (found.companion, found.probed) == (Path("target.c"), True)
+    (tmp_path / "p.c").write_text(victim)
+    assert find_sources(tmp_path / "p.bpf.c").companion == Path("p.c")
+    (tmp_path / "p.c").write_text(loader)
+    found = find_sources(tmp_path / "p.bpf.c")
+    assert (found.companion, found.probed) == (Path("p.c"), False)
+    assert find_sources(tmp_path / "p.bpf.c", use_companion=False).companion == Path("target.c")
+    (tmp_path / "p.c").unlink()
+    (tmp_path / "p.bpf.c").write_text(plain)
+    assert find_sources(tmp_path / "p.bpf.c").companion is None

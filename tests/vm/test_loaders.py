@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.vm.conftest import Cli, read_until
-from tests.vm.test_run import LEFTOVERS
+from tests.vm.leftovers import await_nothing_left, left_in
 
 RUN = 600.0
 INSTALL = 900.0
@@ -34,7 +34,7 @@ def by_name(items: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def test_bpftool_loads_and_we_show(instance: Cli) -> None:
-    before = instance.guest("sh", "-c", LEFTOVERS)
+    before = left_in(instance)
     report = run(instance, PROGRAM, "--loader", "bpftool", "--trigger", "ls / && ls /sys/fs/bpf/programs")
     assert report["error"] is None, report
     programs = by_name(report["programs"])
@@ -51,17 +51,17 @@ def test_bpftool_loads_and_we_show(instance: Cli) -> None:
     maps = by_name(report["maps"])
     assert maps["by_pid"]["entries"]
     assert by_name([{"name": item["key"], **item} for item in maps[".bss"]["entries"]])["total"]["value"] > 0
-    assert instance.guest("sh", "-c", LEFTOVERS) == before
+    await_nothing_left(instance, before)
 
 
 def test_ctrl_c_leaves_nothing_of_bpftool(instance: Cli) -> None:
-    before = instance.guest("sh", "-c", LEFTOVERS)
+    before = left_in(instance)
     process = instance.start("run", str(PROGRAM), "--loader", "bpftool", "--for", "300")
     read_until(process, "attached", RUN)
     os.killpg(process.pid, signal.SIGINT)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 0, said
-    assert instance.guest("sh", "-c", LEFTOVERS) == before
+    await_nothing_left(instance, before)
 
 
 def test_the_verifier_is_explained_whoever_loads(instance: Cli) -> None:
@@ -79,7 +79,7 @@ def xdp_tools(instance: Cli) -> Cli:
 
 
 def test_xdp_loader_loads_and_we_show(xdp_tools: Cli) -> None:
-    before = xdp_tools.guest("sh", "-c", LEFTOVERS)
+    before = left_in(xdp_tools)
     report = run(xdp_tools, "xdp-counter", "--loader", "xdp-loader", seconds=6)
     assert report["error"] is None, report
     (program,) = report["programs"]
@@ -87,7 +87,7 @@ def test_xdp_loader_loads_and_we_show(xdp_tools: Cli) -> None:
     assert program["run_count"] == program["verdicts"]["XDP_PASS"] > 0
     counted = next(item for item in report["maps"] if item["name"] == "traffic")["entries"]
     assert any(entry["value"]["packets"] > 0 for entry in counted), counted
-    assert xdp_tools.guest("sh", "-c", LEFTOVERS) == before
+    await_nothing_left(xdp_tools, before)
 
 
 def test_a_package_is_added_once(xdp_tools: Cli) -> None:

@@ -98,10 +98,11 @@ def locked_if_free(path: Path) -> Iterator[bool]:
 
 
 @contextlib.contextmanager
-def locked(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+def locked(path: Path, on_wait: Callable[[], None] | None = None, *, wait: bool = True) -> Iterator[int]:
     """Hold an exclusive lock on ``path`` (made when missing); the kernel drops it when the process dies.
 
-    ``on_wait`` is called once when somebody else holds it, before waiting for them.
+    ``on_wait`` is called once when somebody else holds it, before waiting for them; without ``wait``
+    BlockingIOError is raised instead. The value is the descriptor, which a child process may take over.
     """
     ensure_dir(path.parent)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -109,9 +110,11 @@ def locked(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[No
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if not wait:
+                raise
             if on_wait is not None:
                 on_wait()
             fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        yield handle
     finally:
         os.close(handle)

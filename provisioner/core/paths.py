@@ -73,6 +73,14 @@ class Paths:
         """Lock files (flock); may be deleted when nothing is running."""
         return self.data / "locks"
 
+    def warm_socket(self, name: str) -> Path:
+        """Where the open SSH connection to an instance is reached; made and removed by OpenSSH's master."""
+        return self.runtime / f"{hashlib.sha256(name.encode()).hexdigest()[:8]}.s"
+
+    def warm_lock(self, name: str) -> Path:
+        """Held by whoever opens or closes that connection; may be deleted when nothing is running."""
+        return self.locks / f"warm-{name}.lock"
+
     @property
     def host_facts(self) -> Path:
         """What was learnt about this host, such as an accelerator that cannot boot Linux; may be deleted."""
@@ -115,10 +123,10 @@ def _socket_dir(data: Path, env: Mapping[str, str]) -> Path:
     # A Unix socket's path may have 103 bytes on macOS (sys/un.h: sun_path[104]) and 107 on Linux, which
     # "~/Library/Application Support/..." with a long user name exceeds: use a short name derived from it.
     base = Path(env.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
-    if len(os.fsencode(base)) > 60 or not base.is_dir():
+    name = f"{APP}-{os.getuid()}-{hashlib.sha256(os.fsencode(data)).hexdigest()[:10]}"
+    if len(os.fsencode(base / name)) > _SOCKET_DIR_MAX or not base.is_dir():
         base = Path("/tmp")
-    digest = hashlib.sha256(os.fsencode(data)).hexdigest()[:10]
-    return base / f"{APP}-{os.getuid()}-{digest}"
+    return base / name
 
 
 def ensure_dir(path: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import shlex
 import socket
 import threading
 import time
@@ -16,21 +15,25 @@ from provisioner.backends.base import Endpoint
 from provisioner.core.errors import GuestError
 from provisioner.core.process import CommandResult
 from provisioner.guest.base import OnLine
+from provisioner.guest.commands import (
+    USER,
+    check_status,
+    connection_lost,
+    key_refused,
+    not_ours,
+    put_command,
+    quote_command,
+    timed_out,
+    unreachable,
+)
 from provisioner.guest.identity import Identity
 
 if TYPE_CHECKING:
     import paramiko
 
-USER = "root"
 _CHUNK = 32768  # Paramiko's own packet size: larger reads return no more.
 #: A guest that says nothing for so long is asked whether it is there, and then has this long to answer; seconds.
 _ASK_AFTER, _ANSWER_WITHIN = 30.0, 120.0
-_LOST = "Look at it with `ebpf-dev status` and `ebpf-dev logs`; `ebpf-dev up` starts it again."
-
-
-def quote_command(argv: Sequence[str]) -> str:
-    """The one place where an argv list becomes a remote shell's command line."""
-    return shlex.join(argv)
 
 
 def connect(endpoint: Endpoint, identity: Identity, timeout: float = 30.0) -> SSHGuest:
@@ -73,12 +76,8 @@ def answers(endpoint: Endpoint, timeout: float) -> bool:
 def _check_host_key(shown: paramiko.PKey, identity: Identity) -> None:
     pinned = identity.host_public.split()[1]
     if shown.get_base64() != pinned:
-        raise GuestError(
-            "The machine behind the forwarded port is not ours: it shows an unknown SSH host key",
-            code="host-key-mismatch",
-            details=f"expected ssh-ed25519 {pinned}\nreceived {shown.get_name()} {shown.get_base64()}",
-            hint="Another program has taken the port. Run `ebpf-dev down` and `ebpf-dev up` for a new one.",
-        )
+        received = f"{shown.get_name()} {shown.get_base64()}"
+        raise not_ours("shows an unknown SSH host key", f"expected ssh-ed25519 {pinned}\nreceived {received}")
 
 
 def _connection_error(exc: Exception, endpoint: Endpoint) -> GuestError:
@@ -87,25 +86,10 @@ def _connection_error(exc: Exception, endpoint: Endpoint) -> GuestError:
     if isinstance(exc, GuestError):
         return exc
     if isinstance(exc, paramiko.AuthenticationException):
-        return GuestError(
-            "The guest refused our SSH key",
-            code="guest-refused",
-            details=str(exc),
-            hint="Its /root/.ssh/authorized_keys was changed. `ebpf-dev delete` and `up` make a fresh one.",
-        )
+        return key_refused(str(exc))
     if isinstance(exc, paramiko.ssh_exception.IncompatiblePeer):
-        return GuestError(
-            "The machine behind the forwarded port is not ours: it has no ed25519 SSH host key",
-            code="host-key-mismatch",
-            details=str(exc),
-            hint="Another program has taken the port. Run `ebpf-dev down` and `ebpf-dev up` for a new one.",
-        )
-    return GuestError(
-        "The guest does not answer over SSH",
-        code="guest-unreachable",
-        details=f"{endpoint.host}:{endpoint.port}: {exc or type(exc).__name__}",
-        hint=_LOST,
-    )
+        return not_ours("has no ed25519 SSH host key", str(exc))
+    return unreachable(f"{endpoint.host}:{endpoint.port}: {exc or type(exc).__name__}")
 
 
 class SSHGuest:
@@ -135,14 +119,7 @@ class SSHGuest:
             status = _exit_status(channel)
         stdout, stderr = (b"".join(out[name]).decode(errors="replace") for name in ("stdout", "stderr"))
         result = CommandResult(tuple(argv), status, stdout, stderr)
-        if check and not result.ok:
-            raise GuestError(
-                f"`{argv[0]}` failed in the guest with status {status}",
-                code="guest-command-failed",
-                details=(stderr or stdout).strip(),
-                hint=f"The command was: {quote_command(argv)[:300]}",
-            )
-        return result
+        return check_status(result) if check else result
 
     def stream(
         self,
@@ -165,9 +142,7 @@ class SSHGuest:
 
     def put(self, source: Path | bytes, target: str, mode: int = 0o644) -> None:
         data = source if isinstance(source, bytes) else source.read_bytes()
-        # A name beside the target and one rename: a reader sees the old file or the whole new one.
-        script = 'umask 077; cat > "$1.part" && chmod "$2" "$1.part" && mv -f "$1.part" "$1"'
-        self.run(["sh", "-c", script, "put", target, f"{mode:o}"], input=data, timeout=600)
+        self.run(put_command(target, mode), input=data, timeout=600)
 
     def get(self, source: str, target: Path) -> None:
         with self._lost_as_error(), self._transport_sftp() as sftp:
@@ -197,12 +172,7 @@ class SSHGuest:
         try:
             yield
         except (OSError, EOFError, paramiko.SSHException) as exc:
-            raise GuestError(
-                "The connection to the guest was lost",
-                code="guest-lost",
-                details=str(exc) or type(exc).__name__,
-                hint=_LOST,
-            ) from exc
+            raise connection_lost(str(exc) or type(exc).__name__) from exc
 
 
 class Heartbeat:
@@ -265,12 +235,8 @@ def _chunks(
         if stdin_open and stop.is_set():
             stdin_open = False
             channel.shutdown_write()
-        if deadline is not None and time.monotonic() > deadline:
-            raise GuestError(
-                f"`{argv[0]}` did not finish in the guest within {timeout:.0f} s",
-                code="guest-timeout",
-                hint=f"The command was: {quote_command(argv)[:300]}",
-            )
+        if timeout is not None and deadline is not None and time.monotonic() > deadline:
+            raise timed_out(argv, timeout)
         try:
             name, chunk = arrived.get(timeout=0.1)
         except queue.Empty:

@@ -13,11 +13,9 @@ from provisioner.backends.base import State
 from provisioner.core.errors import PASS_THROUGH_FAILURE, UsageError
 from provisioner.core.process import require_tool
 from provisioner.guest.clock import in_time
-from provisioner.guest.connection import quote_command
+from provisioner.guest.commands import quote_command
+from provisioner.guest.warm import SSH_FAILED
 from provisioner.workflows.instances import Instance, console_tail, require_running
-
-#: What ssh(1) itself returns when it could not connect; a remote command may return it as well.
-_SSH_FAILED = 255
 
 
 def open_shell(instance: Instance) -> int:
@@ -35,7 +33,7 @@ def exec_command(instance: Instance, argv: Sequence[str]) -> int:
             "There is no command to run", code="no-command", hint="For example `ebpf-dev exec -- uname -r`."
         )
     status = _ssh(instance, [in_time(quote_command(argv), time.time())])
-    if status == _SSH_FAILED and instance.status().state is not State.RUNNING:
+    if status == SSH_FAILED and instance.status().state is not State.RUNNING:
         tail = console_tail(instance.machine)
         print(f"ebpf-dev: instance '{instance.name}' stopped running\n{tail}", file=sys.stderr)  # noqa: T201
         return PASS_THROUGH_FAILURE
@@ -60,22 +58,19 @@ def copy(instance: Instance, sources: Sequence[str], target: str) -> int:
                 f"There is no file {source}", code="no-such-file", hint="A guest path starts with a colon."
             )
     require_running(instance)
+    instance.connection.ensure_open()
     words = [_scp_word(instance, word) for word in (*sources, target)]
     scp = require_tool("scp", "to copy files to and from the guest")
-    done = subprocess.run([str(scp), "-q", "-r", "-p", "-F", str(instance.ssh_config), "--", *words], check=False)
+    options = ["-q", "-r", "-p", *instance.connection.options()]
+    done = subprocess.run([str(scp), *options, "--", *words], check=False)
     return done.returncode
 
 
 def _scp_word(instance: Instance, word: str) -> str:
     if word.startswith(":"):
-        return f"{ssh_host(instance)}:{word[1:] or '.'}"
+        return f"{instance.ssh_host}:{word[1:] or '.'}"
     # An absolute path can be taken neither for an option nor for host:path.
     return str(Path(word).absolute()) + ("/" if word.endswith("/") else "")
-
-
-def ssh_host(instance: Instance) -> str:
-    """The host name under which the instance stands in its ssh_config."""
-    return f"ebpf-dev-{instance.name}"
 
 
 def read_ssh_config(instance: Instance) -> str:
@@ -85,10 +80,9 @@ def read_ssh_config(instance: Instance) -> str:
 
 def _ssh(instance: Instance, command: Sequence[str]) -> int:
     require_running(instance)
-    ssh = require_tool("ssh", "to open a shell in the guest")
+    instance.connection.ensure_open()
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    options = ["-t" if on_terminal else "-T", "-F", str(instance.ssh_config)]
-    argv = [str(ssh), *options, ssh_host(instance), "--", *command]
+    argv = [*instance.connection.argv("-t" if on_terminal else "-T"), "--", *command]
     # Ctrl-C belongs to the remote side: ssh passes it on through the terminal.
     process = subprocess.Popen(argv, env={**os.environ, "LC_ALL": "C.UTF-8"})
     while True:

@@ -15,9 +15,11 @@ from provisioner.core.names import check_instance_name
 from provisioner.core.paths import Paths
 from provisioner.core.store import InstanceRecord, Store
 from provisioner.core.templates import render
-from provisioner.guest.connection import USER, SSHGuest, connect
+from provisioner.guest.base import Guest
+from provisioner.guest.commands import USER
 from provisioner.guest.identity import HOST_KEY_ALIAS, Identity
 from provisioner.guest.kernels import INITRD, KERNEL
+from provisioner.guest.warm import WarmConnection, WarmGuest
 from provisioner.images.catalogue import Image
 from provisioner.images.golden import Golden, find_golden
 from provisioner.images.own import image_for
@@ -41,6 +43,17 @@ class Instance:
     @property
     def ssh_config(self) -> Path:
         return self.machine.directory / "ssh_config"
+
+    @property
+    def ssh_host(self) -> str:
+        """The host name under which the instance stands in its ssh_config."""
+        return f"ebpf-dev-{self.name}"
+
+    @property
+    def connection(self) -> WarmConnection:
+        """The connection that its commands share; for an instance that runs."""
+        socket, lock = self.paths.warm_socket(self.name), self.paths.warm_lock(self.name)
+        return WarmConnection(self.ssh_host, self.ssh_config, socket, lock)
 
     def status(self) -> Status:
         return self.backend.status(self.machine)
@@ -144,13 +157,12 @@ def require_running(instance: Instance) -> Endpoint:
 
 
 @contextmanager
-def connected(instance: Instance) -> Iterator[SSHGuest]:
-    """One connection to a running instance. A guest that dies meanwhile is told with its last words."""
-    endpoint = require_running(instance)
-    identity = Identity(instance.paths.identity)
+def connected(instance: Instance) -> Iterator[Guest]:
+    """A running instance's warm connection. A guest that dies meanwhile is told with its last words."""
+    require_running(instance)
     try:
-        with connect(endpoint, identity) as guest:
-            yield guest
+        instance.connection.ensure_open()
+        yield WarmGuest(instance.connection)
     except GuestError as exc:
         raise _death_or(exc, instance) from exc
 
@@ -184,26 +196,25 @@ def console_tail(machine: Machine, lines: int = 15) -> str:
 
 def write_ssh_config(instance: Instance, endpoint: Endpoint) -> None:
     """Let OpenSSH reach the instance: written at every start, because the port is a new one then."""
-    write_atomic(instance.ssh_config, _render_ssh_config(instance, endpoint))
-
-
-def has_ssh_config(instance: Instance, endpoint: Endpoint) -> bool:
-    """Whether it was written for the machine that answers at this endpoint."""
-    try:
-        return instance.ssh_config.read_bytes() == _render_ssh_config(instance, endpoint)
-    except FileNotFoundError:
-        return False
-
-
-def _render_ssh_config(instance: Instance, endpoint: Endpoint) -> bytes:
     identity = Identity(instance.paths.identity)
     text = render(
         "ssh/config.j2",
-        host=f"ebpf-dev-{instance.name}",
+        host=instance.ssh_host,
         endpoint=endpoint,
         user=USER,
         key=identity.client_key,
         known_hosts=identity.known_hosts,
         alias=HOST_KEY_ALIAS,
     )
-    return text.encode()
+    write_atomic(instance.ssh_config, text.encode())
+
+
+def has_ssh_config(instance: Instance, endpoint: Endpoint) -> bool:
+    """Whether it was written for the machine that answers at this endpoint."""
+    try:
+        text = instance.ssh_config.read_text()
+    except FileNotFoundError:
+        return False
+    # Not rendered again to be compared: every command asks, and importing jinja2 takes longer than the answer.
+    return f"  HostName {endpoint.host}\n  Port {endpoint.port}\n" in text
+

@@ -60,6 +60,7 @@ def bring_down(
                 reporter.note(f"Its memory is not saved: {exc.brief}")
         with reporter.step(f"Shutting down '{name}'"):
             instance.backend.stop(instance.machine, force=force)
+            instance.connection.close()
         return DownResult(already=False, saved=False)
 
 
@@ -75,6 +76,7 @@ def reset_instance(
                 lambda: instance.backend.delete(instance.machine),
                 network_digest=find_golden(paths, instance.record.golden).network_digest,
             )
+            instance.connection.close()
         return start_instance(name, settings, paths, reporter, env)
 
 
@@ -98,6 +100,7 @@ def _delete_machine(name: str, paths: Paths, reporter: Reporter) -> None:
         reporter.debug(exc.brief)
         instance = bind_unknown(name, paths)
     instance.backend.delete(instance.machine)
+    instance.connection.close()
 
 
 def bind_unknown(name: str, paths: Paths, directory: Path | None = None) -> Instance:

@@ -57,6 +57,8 @@ def save_memory(instance: Instance, reporter: Reporter) -> None:
     backend, machine = instance.backend, instance.machine
     check_saveable(instance)
     with reporter.step(f"Saving the memory of '{instance.name}'"):
+        # Ended from here: in whoever goes on from that memory sshd would wait for us.
+        instance.connection.close()
         write_back(backend.channel(machine))
         backend.save(machine)
 

@@ -72,6 +72,7 @@ def restore_snapshot(
         directory = _find(instance, name)
         with reporter.step(f"Returning '{instance.name}' to '{name}'"):
             instance.backend.stop(instance.machine, force=True)
+            instance.connection.close()
             meta = json.loads((directory / _META).read_bytes())
             known = {field: meta[field] for field in _KEPT if field in meta}
             exchange_disk(instance, lambda: instance.backend.place(instance.machine, directory), **known)

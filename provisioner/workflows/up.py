@@ -69,6 +69,7 @@ def bring_up(
     check_instance_name(name)
     store = Store(paths)
     if running := _find_running(store, name, settings, paths):
+        running.instance.connection.open_behind()
         return running
     with locked(store.lock_file(name), lambda: reporter.note("Another `ebpf-dev up` is at it; waiting.")):
         if running := _find_running(store, name, settings, paths):
@@ -130,6 +131,7 @@ def start_instance(
             store.save(replace(record, network_digest=network.digest))
     # Last, because its presence says that nothing is left to do.
     write_ssh_config(instance, endpoint)
+    instance.connection.open_behind()
     return UpResult(instance, endpoint, already=False)
 
 

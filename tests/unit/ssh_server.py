@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,10 @@ import paramiko
 from paramiko import common
 
 from provisioner.backends.base import Endpoint
-from provisioner.guest.identity import Identity
+from provisioner.core.templates import render
+from provisioner.guest.commands import USER
+from provisioner.guest.identity import HOST_KEY_ALIAS, Identity
+from provisioner.guest.warm import WarmConnection
 
 
 class _Session(paramiko.ServerInterface):
@@ -70,11 +74,15 @@ def _feed(channel: paramiko.Channel, process: subprocess.Popen[bytes]) -> None:
 
 
 class SSHServer:
-    """Serves until closed; ``drop_connections`` cuts everybody off, as a dying guest does."""
+    """Serves until closed; ``drop_connections`` cuts everybody off, as a dying guest does.
+
+    ``connections`` counts those that were made.
+    """
 
     def __init__(self, host_key: Path, authorized: str) -> None:
         self._host_key = paramiko.Ed25519Key.from_private_key_file(str(host_key))
         self._authorized = authorized
+        self.connections = 0
         self._transports: list[paramiko.Transport] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self._serve, daemon=True).start()
@@ -88,6 +96,7 @@ class SSHServer:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = self._listener.accept()
+                self.connections += 1
                 transport = paramiko.Transport(connection)
                 transport.add_server_key(self._host_key)
                 self._transports.append(transport)
@@ -99,6 +108,9 @@ class SSHServer:
             transport.close()
 
     def close(self) -> None:
+        # Closing alone does not wake a thread that waits in accept().
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.drop_connections()
 
@@ -111,3 +123,22 @@ def serving(host_identity: Identity, client_identity: Identity) -> Iterator[SSHS
         yield server
     finally:
         server.close()
+
+
+@contextlib.contextmanager
+def warm_connection(endpoint: Endpoint, identity: Identity, **options: int) -> Iterator[WarmConnection]:
+    """A warm connection to be opened to ``endpoint``, with the tool's own ssh_config; closed in the end."""
+    with tempfile.TemporaryDirectory(prefix="warm ") as name:  # a blank, as a home may have one
+        directory = Path(name)
+        config = render(
+            "ssh/config.j2", host="guest", endpoint=endpoint, user=USER, key=identity.client_key,
+            known_hosts=identity.known_hosts, alias=HOST_KEY_ALIAS,
+        )  # fmt: skip
+        (directory / "ssh_config").write_text(config)
+        connection = WarmConnection(
+            "guest", directory / "ssh_config", directory / "sockets" / "s", directory / "lock", **options
+        )
+        try:
+            yield connection
+        finally:
+            connection.close()

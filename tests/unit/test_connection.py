@@ -1,4 +1,4 @@
-"""The guest connection against a real SSH server."""
+"""Both connections to a guest, of this process and warm, against a real SSH server."""
 
 import socket
 import threading
@@ -10,9 +10,12 @@ import pytest
 from provisioner.backends.base import Endpoint
 from provisioner.core.errors import GuestError
 from provisioner.core.paths import find_paths
-from provisioner.guest.connection import Heartbeat, SSHGuest, answers, connect, quote_command
+from provisioner.guest.base import Guest
+from provisioner.guest.commands import quote_command
+from provisioner.guest.connection import Heartbeat, answers, connect
 from provisioner.guest.identity import Identity, ensure_identity
-from tests.unit.ssh_server import SSHServer, serving
+from provisioner.guest.warm import WarmGuest
+from tests.unit.ssh_server import SSHServer, serving, warm_connection
 
 
 @pytest.fixture(scope="module")
@@ -31,43 +34,50 @@ def server(identity: Identity) -> Iterator[SSHServer]:
         yield server
 
 
-@pytest.fixture
-def guest(server: SSHServer, identity: Identity) -> Iterator[SSHGuest]:
-    with connect(server.endpoint, identity) as guest:
-        yield guest
+@pytest.fixture(params=["own", "warm"])
+def guest(
+    request: pytest.FixtureRequest, server: SSHServer, identity: Identity, tmp_path: Path
+) -> Iterator[Guest]:
+    if request.param == "own":
+        with connect(server.endpoint, identity) as guest:
+            yield guest
+        return
+    with warm_connection(server.endpoint, identity) as connection:
+        connection.ensure_open()
+        yield WarmGuest(connection)
 
 
-def test_outputs_and_status_arrive_apart(guest: SSHGuest) -> None:
+def test_outputs_and_status_arrive_apart(guest: Guest) -> None:
     result = guest.run(["sh", "-c", "echo out; echo err >&2; exit 7"], check=False)
     assert (result.stdout, result.stderr, result.status) == ("out\n", "err\n", 7)
 
 
 @pytest.mark.parametrize("word", ["a b", "$HOME", "'", '"', "`id`", "a\nb", "-x", "é", "*", "\\", ""])
-def test_no_word_is_interpreted_by_the_remote_shell(guest: SSHGuest, word: str) -> None:
+def test_no_word_is_interpreted_by_the_remote_shell(guest: Guest, word: str) -> None:
     assert guest.run(["printf", "%s", word]).stdout == word
 
 
-def test_large_input_and_both_outputs_at_once(guest: SSHGuest) -> None:
+def test_large_input_and_both_outputs_at_once(guest: Guest) -> None:
     data = b"x" * 3_000_000
     result = guest.run(["sh", "-c", "tee /dev/stderr | wc -c; head -c 3000000 /dev/zero"], input=data)
     assert result.stdout.startswith("3000000\n")
     assert len(result.stderr) == len(data)
 
 
-def test_a_failed_command_becomes_an_error_with_its_words(guest: SSHGuest) -> None:
+def test_a_failed_command_becomes_an_error_with_its_words(guest: Guest) -> None:
     with pytest.raises(GuestError) as caught:
         guest.run(["sh", "-c", "echo no such thing >&2; exit 3"])
     assert caught.value.code == "guest-command-failed"
     assert caught.value.details == "no such thing"
 
 
-def test_a_command_that_hangs_is_given_up(guest: SSHGuest) -> None:
+def test_a_command_that_hangs_is_given_up(guest: Guest) -> None:
     with pytest.raises(GuestError) as caught:
         guest.run(["sleep", "30"], timeout=0.3)
     assert caught.value.code == "guest-timeout"
 
 
-def test_stream_gives_lines_and_closes_stdin_on_stop(guest: SSHGuest) -> None:
+def test_stream_gives_lines_and_closes_stdin_on_stop(guest: Guest) -> None:
     stop, lines = threading.Event(), list[tuple[str, str]]()
 
     def on_line(name: str, line: str) -> None:
@@ -79,7 +89,7 @@ def test_stream_gives_lines_and_closes_stdin_on_stop(guest: SSHGuest) -> None:
     assert lines == [("stdout", "ready"), ("stdout", "end")]
 
 
-def test_a_guest_that_vanishes_is_told(server: SSHServer, guest: SSHGuest) -> None:
+def test_a_guest_that_vanishes_is_told(server: SSHServer, guest: Guest) -> None:
     with pytest.raises(GuestError) as caught:
         guest.stream(["sh", "-c", "echo up; exec sleep 30"], lambda *_: server.drop_connections())
     assert caught.value.code == "guest-lost"
@@ -133,7 +143,7 @@ def test_whether_a_guest_answers(server: SSHServer) -> None:
     assert not answers(endpoint, 0.1)
 
 
-def test_put_is_whole_and_has_the_mode(guest: SSHGuest, tmp_path: Path) -> None:
+def test_put_is_whole_and_has_the_mode(guest: Guest, tmp_path: Path) -> None:
     target = tmp_path / "a file"
     guest.put(b"\0binary\xff", str(target), mode=0o600)
     assert target.read_bytes() == b"\0binary\xff"

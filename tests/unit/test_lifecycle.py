@@ -18,11 +18,12 @@ from provisioner.core.paths import Paths, ensure_dir, find_paths
 from provisioner.core.process import CommandResult
 from provisioner.core.store import InstanceRecord, Store
 from provisioner.guest.identity import ensure_identity
+from provisioner.guest.warm import WarmConnection
 from provisioner.images.golden import META
 from provisioner.images.golden import SCHEMA as GOLDEN_SCHEMA
 from provisioner.workflows import instances, resume, template
 from provisioner.workflows.instances import Instance, open_instance, write_ssh_config
-from provisioner.workflows.lifecycle import bring_down, reset_instance
+from provisioner.workflows.lifecycle import bring_down, delete_instance, reset_instance
 from provisioner.workflows.snapshots import delete_snapshot, list_snapshots, restore_snapshot, save_snapshot
 from provisioner.workflows.up import UpResult, bring_up, wanted_network
 from tests.unit.fake_backend import FakeBackend
@@ -60,6 +61,10 @@ class Lab:
         monkeypatch.setattr(instances, "make_backend", lambda name, paths: self.backend)
         for module in (resume, template):
             monkeypatch.setattr(module, "connect", lambda *args, **options: self.guest)
+        self.connections: list[tuple[str, str]] = []
+        for method in ("open_behind", "close"):
+            note = lambda connection, method=method: self.connections.append((method, connection.host))  # noqa: E731
+            monkeypatch.setattr(WarmConnection, method, note)
 
     def record(self, name: str, **changes: Any) -> None:
         record = InstanceRecord(
@@ -283,3 +288,24 @@ def test_a_snapshot_that_fails_leaves_nothing(lab: Lab) -> None:
         save_snapshot("a", "one", lab.paths, lab.reporter)
     assert list_snapshots("one", lab.paths) == []
     assert list((lab.machine("one").directory / "snapshots").iterdir()) == []
+
+
+def test_the_connection_that_commands_share_is_opened_ahead_and_ended_with_the_machine(lab: Lab) -> None:
+    def told() -> list[str]:
+        methods = [method for method, host in lab.connections if host == "ebpf-dev-one"]
+        lab.connections.clear()
+        return methods
+
+    lab.up("one")
+    lab.up("one")
+    assert told() == ["open_behind", "open_behind"]
+    save_snapshot("kept", "one", lab.paths, lab.reporter)
+    assert told() == []
+    restore_snapshot("kept", "one", lab.settings, lab.paths, lab.reporter, {})
+    reset_instance("one", lab.settings, lab.paths, lab.reporter, {})
+    assert told() == ["close", "open_behind"] * 2
+    bring_down("one", lab.paths, lab.reporter)
+    lab.up("one")
+    bring_down("one", lab.paths, lab.reporter, force=True)
+    delete_instance("one", lab.paths, lab.reporter)
+    assert told() == ["close", "open_behind", "close", "close"]

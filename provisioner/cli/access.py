@@ -39,13 +39,14 @@ def exec_(
     Example: ebpf-dev exec -- bpftool prog
     """
     from provisioner.core.errors import PASS_THROUGH_FAILURE, EbpfDevError
-    from provisioner.ui import render_error
     from provisioner.workflows import access
     from provisioner.workflows.instances import open_instance
 
     try:
         status = access.exec_command(open_instance(instance, paths()), command)
     except EbpfDevError as exc:
+        from provisioner.ui import render_error
+
         render_error(exc)
         status = PASS_THROUGH_FAILURE
     raise typer.Exit(status)

@@ -217,4 +217,3 @@ def has_ssh_config(instance: Instance, endpoint: Endpoint) -> bool:
         return False
     # Not rendered again to be compared: every command asks, and importing jinja2 takes longer than the answer.
     return f"  HostName {endpoint.host}\n  Port {endpoint.port}\n" in text
-

@@ -20,8 +20,6 @@ from provisioner.guest.identity import ensure_identity
 from provisioner.guest.kernel_pairs import DEFAULT
 from provisioner.guest.manager import package_manager
 from provisioner.guest.network import NetworkSettings, apply_network, network_settings
-from provisioner.images.own import image_for
-from provisioner.images.sources import guest_sources
 from provisioner.workflows.instances import (
     Instance,
     bind_instance,
@@ -30,8 +28,6 @@ from provisioner.workflows.instances import (
     make_backend,
     write_ssh_config,
 )
-from provisioner.workflows.kernel import ensure_kernel_golden, with_wanted_kernel
-from provisioner.workflows.provision import ensure_golden
 from provisioner.workflows.resume import boot, resume
 from provisioner.workflows.template import drop_template, ensure_template
 
@@ -110,6 +106,8 @@ def start_instance(
     name: str, settings: Settings, paths: Paths, reporter: Reporter, env: Mapping[str, str], *, cold: bool = False
 ) -> UpResult:
     """Make and start an instance that does not run; its lock is held by the caller."""
+    from provisioner.workflows.kernel import with_wanted_kernel
+
     network = wanted_network(settings, env)
     store = Store(paths)
     record = store.find(name) or _make_record(name, settings, network, paths, reporter)
@@ -154,6 +152,11 @@ def _make_record(
 ) -> InstanceRecord:
     if name in Store(paths).names():
         reporter.note(f"Finishing instance '{name}', whose first `up` was interrupted.")
+    # All that makes images is imported for those that are made: an instance that runs is told of at once.
+    from provisioner.images.own import image_for
+    from provisioner.workflows.kernel import ensure_kernel_golden
+    from provisioner.workflows.provision import ensure_golden
+
     image = image_for(settings.image)
     backend = make_backend(settings.backend, paths)
     backend.check_host(settings.arch)
@@ -218,6 +221,9 @@ def wanted_kernel(record: InstanceRecord, settings: Settings) -> str:
 
 def wanted_network(settings: Settings, env: Mapping[str, str]) -> NetworkSettings:
     """The mirror, proxy and certificates that the settings and this host ask for."""
+    from provisioner.images.own import image_for
+    from provisioner.images.sources import guest_sources
+
     return network_settings(
         sources=guest_sources(image_for(settings.image), settings.mirror),
         proxy=settings.proxy or "",

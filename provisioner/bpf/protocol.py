@@ -27,7 +27,7 @@ class RunnerOptions:
     ``passive`` run provokes nothing; otherwise the runner exercises the system, unless there are ``triggers``.
     ``bin`` (PATH or PATH:SYMBOL) and ``own_binary`` are where probes of user space go, ``pid`` limits them.
     ``settings`` are ``VARIABLE=VALUE``, ``map_entries`` a map's name and ``KEY=VALUE``; ``license`` replaces the
-    object's own.
+    object's own. ``hold`` lets it attach what it has loaded only when ``Guest.stream`` is told to ``go``.
     """
 
     object: str | None = None
@@ -51,6 +51,7 @@ class RunnerOptions:
     settings: Sequence[str] = ()
     map_entries: Sequence[tuple[str, str]] = ()
     license: str | None = None
+    hold: bool = False
 
     def argv(self, runner: str) -> list[str]:
         """The command for ``Guest.stream``; ``runner`` is the path of the binary."""
@@ -67,6 +68,8 @@ class RunnerOptions:
             words += ["--hook", hook]
         if self.seconds is not None:
             words += ["--for", f"{self.seconds:g}"]
+        if self.hold:
+            words.append("--hold")
         if self.trace:
             words.append("--trace")
         if self.device is not None:

@@ -37,11 +37,13 @@ class Guest(Protocol):
         *,
         timeout: float | None = None,
         stop: threading.Event | None = None,
+        go: threading.Event | None = None,
     ) -> int:
         """Run a command, passing on its lines as they come, and return its status.
 
-        When ``stop`` is set the command's stdin is closed, which asks it to end by itself; its remaining
-        lines are still read. Raises GuestError("guest-lost") when the connection breaks.
+        When ``go`` is set the command is given an empty line, once, which it may be waiting for. When ``stop``
+        is set its stdin is closed, which asks it to end by itself; its remaining lines are still read.
+        Raises GuestError("guest-lost") when the connection breaks.
         """
 
     def put(self, source: Path | bytes, target: str, mode: int = 0o644) -> None:

@@ -113,7 +113,7 @@ class SSHGuest:
         out: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
         with self._session(argv) as channel:
             feeder = _start(_feed, channel, input)
-            for name, chunk in _chunks(channel, argv, timeout, threading.Event()):
+            for name, chunk in _chunks(channel, argv, timeout):
                 out[name].append(chunk)
             feeder.join(timeout=5)
             status = _exit_status(channel)
@@ -128,10 +128,11 @@ class SSHGuest:
         *,
         timeout: float | None = None,
         stop: threading.Event | None = None,
+        go: threading.Event | None = None,
     ) -> int:
         rest = {"stdout": b"", "stderr": b""}
         with self._session(argv) as channel:
-            for name, chunk in _chunks(channel, argv, timeout, stop or threading.Event()):
+            for name, chunk in _chunks(channel, argv, timeout, stop, go):
                 *lines, rest[name] = (rest[name] + chunk).split(b"\n")
                 for line in lines:
                     on_line(name, line.decode(errors="replace"))
@@ -222,18 +223,25 @@ def _feed(channel: paramiko.Channel, data: bytes) -> None:
 
 
 def _chunks(
-    channel: paramiko.Channel, argv: Sequence[str], timeout: float | None, stop: threading.Event
+    channel: paramiko.Channel,
+    argv: Sequence[str],
+    timeout: float | None,
+    stop: threading.Event | None = None,
+    go: threading.Event | None = None,
 ) -> Iterator[tuple[str, bytes]]:
     """Both outputs as they come, drained by a thread each so that neither can block the command."""
     arrived: queue.Queue[tuple[str, bytes]] = queue.Queue(maxsize=256)
     for name, receive in (("stdout", channel.recv), ("stderr", channel.recv_stderr)):
         _start(_drain, name, receive, arrived)
     deadline = None if timeout is None else time.monotonic() + timeout
-    open_streams, stdin_open = 2, True
+    open_streams = 2
     heartbeat = Heartbeat(channel.get_transport())
     while open_streams:
-        if stdin_open and stop.is_set():
-            stdin_open = False
+        if go and go.is_set():
+            go = None
+            channel.sendall(b"\n")
+        if stop and stop.is_set():
+            stop = None
             channel.shutdown_write()
         if timeout is not None and deadline is not None and time.monotonic() > deadline:
             raise timed_out(argv, timeout)

@@ -42,7 +42,8 @@ _QUESTION = 20
 SSH_FAILED = 255
 
 _CHUNK = 65536
-_TICK = 0.1
+#: Seconds until a command is told to stop or go that says nothing by itself.
+_TICK = 0.05
 # ssh closes the descriptors that it inherits, so the lock is held by a shell that waits for it.
 _HOLDING_THE_LOCK = ("sh", "-c", '"$@"; :', "sh")
 
@@ -173,10 +174,11 @@ class WarmGuest:
         *,
         timeout: float | None = None,
         stop: threading.Event | None = None,
+        go: threading.Event | None = None,
     ) -> int:
         rest = {"stdout": b"", "stderr": b""}
         with self._started(argv) as process:
-            for name, chunk in _chunks(process, argv, timeout, stop or threading.Event()):
+            for name, chunk in _chunks(process, argv, timeout, stop, go):
                 *lines, rest[name] = (rest[name] + chunk).split(b"\n")
                 for line in lines:
                     on_line(name, line.decode(errors="replace"))
@@ -223,16 +225,24 @@ class WarmGuest:
 
 
 def _chunks(
-    process: subprocess.Popen[bytes], argv: Sequence[str], timeout: float | None, stop: threading.Event
+    process: subprocess.Popen[bytes],
+    argv: Sequence[str],
+    timeout: float | None,
+    stop: threading.Event | None,
+    go: threading.Event | None,
 ) -> Iterator[tuple[str, bytes]]:
-    """Both outputs as they come. Stdin is closed when ``stop`` is set, which asks the command to end."""
+    """Both outputs as they come; stdin takes an empty line on ``go`` and ends on ``stop``."""
     assert process.stdin and process.stdout and process.stderr
     deadline = None if timeout is None else time.monotonic() + timeout
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ, "stdout")
         selector.register(process.stderr, selectors.EVENT_READ, "stderr")
         while selector.get_map():
-            if stop.is_set() and not process.stdin.closed:
+            if go and go.is_set():
+                go = None
+                os.write(process.stdin.fileno(), b"\n")
+            if stop and stop.is_set():
+                stop = None
                 process.stdin.close()
             if timeout is not None and deadline is not None and time.monotonic() > deadline:
                 raise timed_out(argv, timeout)

@@ -200,6 +200,18 @@ static int foreign_stages(struct run *run, int signals)
 	return status;
 }
 
+/* Returns the reason why it ended. */
+static const char *go_on(struct run *run, int *status)
+{
+	int signals;
+
+	if (run->options.hold && !wait_for_line())
+		return "stdin";
+	signals = catch_signals();
+	*status = run->options.loader ? foreign_stages(run, signals) : attach_stage(run);
+	return count_attached(run) ? run_stage(run, signals) : "error";
+}
+
 /* The program brings its own loader: run that, and do the rest as always. Returns its exit status. */
 static int run_companion(const struct options *options, const char **reason)
 {
@@ -252,7 +264,7 @@ int main(int argc, char **argv)
 {
 	struct run run = { .options = parse_options(argc, argv), .stats_fd = -1 };
 	const char *reason = "error";
-	int status, signals;
+	int status;
 
 	signal(SIGPIPE, SIG_IGN); /* a reader that has gone must not keep us from cleaning up */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -263,12 +275,8 @@ int main(int argc, char **argv)
 	}
 	libbpf_log_start(run.options.verbose);
 	status = run.options.loader ? EXIT_OK : load_stage(&run);
-	if (!status) {
-		signals = catch_signals();
-		status = run.options.loader ? foreign_stages(&run, signals) : attach_stage(&run);
-		if (count_attached(&run))
-			reason = run_stage(&run, signals);
-	}
+	if (!status)
+		reason = go_on(&run, &status);
 	clean_up(&run);
 	say_done(status, reason);
 	return status;

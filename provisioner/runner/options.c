@@ -17,6 +17,7 @@ static const char USAGE[] =
 	"  --patience SECONDS  wait so long for the companion to load programs, and not only for its first line\n"
 	"  --hook TEXT     what the companion's programs hook, when no object says it (repeatable)\n"
 	"  --for SECONDS   stop after that long; without it on SIGINT, SIGTERM or the end of stdin\n"
+	"  --hold          load, then attach only when a line comes on stdin; end when that ends\n"
 	"  --no-stdin      do not watch stdin\n"
 	"  --trace         read bpf_printk even when no program seems to call it\n"
 	"  --dev IFACE     attach network programs there, not to a veth pair of our own\n"
@@ -35,7 +36,7 @@ static const char USAGE[] =
 	"  --log-dir DIR   where to write whole verifier logs\n"
 	"  --verbose       libbpf's own log to stderr\n";
 
-enum { OPT_OBJECT = 256, OPT_FOR, OPT_NO_STDIN, OPT_TRACE, OPT_DEV, OPT_PROG, OPT_TRIGGER, OPT_LOG_DIR, OPT_VERBOSE,
+enum { OPT_OBJECT = 256, OPT_FOR, OPT_HOLD, OPT_NO_STDIN, OPT_TRACE, OPT_DEV, OPT_PROG, OPT_TRIGGER, OPT_LOG_DIR, OPT_VERBOSE,
        OPT_COMPANION, OPT_CGROUP, OPT_ATTACH_TO, OPT_PASSIVE, OPT_BIN, OPT_OWN_BINARY, OPT_PID, OPT_SET, OPT_MAP,
        OPT_LICENSE, OPT_LOADER, OPT_PATIENCE, OPT_HOOK };
 
@@ -46,6 +47,7 @@ static const struct option OPTIONS[] = {
 	{ "patience", required_argument, NULL, OPT_PATIENCE },
 	{ "hook", required_argument, NULL, OPT_HOOK },
 	{ "for", required_argument, NULL, OPT_FOR },
+	{ "hold", no_argument, NULL, OPT_HOLD },
 	{ "no-stdin", no_argument, NULL, OPT_NO_STDIN },
 	{ "trace", no_argument, NULL, OPT_TRACE },
 	{ "dev", required_argument, NULL, OPT_DEV },
@@ -131,6 +133,9 @@ static void take_option(struct options *options, int option, char **argv)
 		break;
 	case OPT_HOOK:
 		options->hooks[options->hook_count++] = optarg;
+		break;
+	case OPT_HOLD:
+		options->hold = true;
 		break;
 	case OPT_NO_STDIN:
 		options->use_stdin = false;

@@ -24,6 +24,7 @@ struct options {
 	const struct foreign_loader *loader; /* loads instead of us, or NULL */
 	double seconds;		/* 0: until told to stop */
 	bool trace;		/* read the trace even when no program calls bpf_printk */
+	bool hold;		/* between load and attach, until a line on stdin lets us go on */
 	bool use_stdin;		/* the end of stdin asks us to stop */
 	bool verbose;		/* libbpf's own debug lines to stderr */
 	const char *device;	/* NULL: the testbed's */

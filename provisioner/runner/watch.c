@@ -60,6 +60,17 @@ bool end_is_asked(const struct options *options, int signals)
 	return (fds[0].revents && read_signals(signals)) || (fds[1].revents && stdin_ended());
 }
 
+bool wait_for_line(void)
+{
+	char byte = 0;
+	ssize_t n;
+
+	do
+		n = read(STDIN_FILENO, &byte, 1);
+	while ((n > 0 && byte != '\n') || (n < 0 && errno == EINTR));
+	return n > 0;
+}
+
 static int smaller_wait(int a, int b)
 {
 	return a < 0 ? b : b < 0 ? a : a < b ? a : b;

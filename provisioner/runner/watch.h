@@ -6,6 +6,8 @@
 
 /* From here on signals are read in the main loop, from this descriptor. Before, during the load, see interrupt.h. */
 int catch_signals(void);
+/* Blocks until a line has come on stdin; returns false when stdin ends without one. */
+bool wait_for_line(void);
 /* Returns the reason to stop: what "done" says (message.h). */
 const char *watch(const struct options *options, int signals);
 /* For those who wait for something else before the main loop begins: whether to end now. Does not wait. */

@@ -69,6 +69,7 @@ def _feed(channel: paramiko.Channel, process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(OSError):
         while chunk := channel.recv(65536):
             process.stdin.write(chunk)
+            process.stdin.flush()
     with contextlib.suppress(OSError):
         process.stdin.close()
 

@@ -89,6 +89,18 @@ def test_stream_gives_lines_and_closes_stdin_on_stop(guest: Guest) -> None:
     assert lines == [("stdout", "ready"), ("stdout", "end")]
 
 
+def test_stream_gives_a_line_to_a_command_that_waits_for_it(guest: Guest) -> None:
+    go, stop, lines = threading.Event(), threading.Event(), list[str]()
+
+    def on_line(_: str, line: str) -> None:
+        lines.append(line)
+        (go if line == "ready" else stop).set()
+
+    script = "echo ready; read line; echo gone; cat; exit 5"
+    assert guest.stream(["sh", "-c", script], on_line, stop=stop, go=go) == 5
+    assert lines == ["ready", "gone"]
+
+
 def test_a_guest_that_vanishes_is_told(server: SSHServer, guest: Guest) -> None:
     with pytest.raises(GuestError) as caught:
         guest.stream(["sh", "-c", "echo up; exec sleep 30"], lambda *_: server.drop_connections())

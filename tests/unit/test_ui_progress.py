@@ -166,10 +166,10 @@ def test_running_steps_fit_the_terminal(terminal: Terminal, monkeypatch: pytest.
 def test_a_real_terminal_is_left_as_it_was_found() -> None:
     """In a process of its own, on a pseudo-terminal, interrupted in the middle of a step."""
     code = (
-        "import os, signal, sys\n"
+        "import signal\n"
         "from provisioner.ui import make_reporter\n"
         "with make_reporter().step('Booting'):\n"
-        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    signal.raise_signal(signal.SIGINT)\n"  # to this thread, which then has it before the step ends
     )
     leader, follower = pty.openpty()
     done = subprocess.run(

@@ -17,6 +17,7 @@ HOMES = {
     "logs": "lifecycle",
     "snapshot": "snapshot",
     "run": "run",
+    "watch": "watch",
     "add": "add",
     "explain": "explain",
     "shell": "access",

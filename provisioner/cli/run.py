@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -134,35 +135,15 @@ def run(
     """
     from provisioner.core.errors import EbpfDevError
     from provisioner.ui import make_reporter
-    from provisioner.workflows.run_request import RunRequest
 
+    request = make_request(locals())
     if seconds is None and not (sys.stdout.isatty() and not as_json):
-        seconds = UNATTENDED_SECONDS
-    request = RunRequest(
-        target=file,
-        seconds=seconds,
-        triggers=() if no_trigger else tuple(trigger) if trigger else None,
-        programs=tuple(prog or ()),
-        device=dev,
-        cgroup=cgroup,
-        bin=bin,
-        pid=pid,
-        attach_to=attach_to,
-        include_dirs=tuple(include or ()),
-        cflags=tuple(cflag or ()),
-        loader=loader,
-        arguments=tuple(arguments or ()),
-        settings=tuple(settings or ()),
-        map_entries=tuple(map_entries or ()),
-        license=license,
-    )
-    request.check_loader()
+        request = replace(request, seconds=UNATTENDED_SECONDS)
     reporter = make_reporter(verbose)
-    wanted = sys.stdout.isatty() if bring_up is None else bring_up
     try:
         with interruptible() as stop:
             outcome = _carry_out(
-                request, _find_instance(instance, wanted, reporter), as_json, reporter, stop, verbose
+                request, find_instance(instance, bring_up, reporter), as_json, reporter, stop, verbose
             )
     except EbpfDevError as exc:
         if not as_json:
@@ -177,15 +158,42 @@ def run(
     raise typer.Exit(outcome.status)
 
 
-def _find_instance(name: str, wanted: bool, reporter: Reporter) -> Instance:
-    """The instance to run on; made to run first when that is ``wanted``."""
+def make_request(given: Mapping[str, Any]) -> RunRequest:
+    """What the options of ``run``, by the names of its parameters, ask for."""
+    from provisioner.workflows.run_request import RunRequest
+
+    triggers = () if given["no_trigger"] else tuple(given["trigger"] or ()) or None
+    request = RunRequest(
+        target=given["file"],
+        seconds=given["seconds"],
+        triggers=triggers,
+        programs=tuple(given["prog"] or ()),
+        device=given["dev"],
+        cgroup=given["cgroup"],
+        bin=given["bin"],
+        pid=given["pid"],
+        attach_to=given["attach_to"],
+        include_dirs=tuple(given["include"] or ()),
+        cflags=tuple(given["cflag"] or ()),
+        loader=given["loader"],
+        arguments=tuple(given["arguments"] or ()),
+        settings=tuple(given["settings"] or ()),
+        map_entries=tuple(given["map_entries"] or ()),
+        license=given["license"],
+    )
+    request.check_loader()
+    return request
+
+
+def find_instance(name: str, wanted: bool | None, reporter: Reporter) -> Instance:
+    """The instance to run on; made to run first when that is ``wanted``, which None leaves to the terminal."""
     import os
 
     from provisioner.core.config import load_settings
     from provisioner.workflows.instances import open_instance
     from provisioner.workflows.up import bring_up
 
-    if not wanted:
+    if not (sys.stdout.isatty() if wanted is None else wanted):
         return open_instance(name, paths())
     settings = load_settings(paths(), Path.cwd(), os.environ, {})
     return bring_up(name, settings, paths(), reporter).instance

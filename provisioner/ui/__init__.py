@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from provisioner.ui.progress import make_reporter
     from provisioner.ui.report import RunDisplay, SilentDisplay
     from provisioner.ui.tables import print_checks, print_table, print_values
+    from provisioner.ui.watch import WatchDisplay, WatchLines
 
 __all__ = [
     "RunDisplay",
     "SilentDisplay",
+    "WatchDisplay",
+    "WatchLines",
     "error_as_dict",
     "make_reporter",
     "print_checks",
@@ -28,7 +31,7 @@ __all__ = [
     "render_error",
 ]
 
-_MODULES = ("progress", "errors", "tables", "explain", "report")
+_MODULES = ("progress", "errors", "tables", "explain", "report", "watch")
 
 
 def __getattr__(name: str) -> Any:

@@ -71,7 +71,8 @@ class ProgramRun:
         built = Builder(self.run, guest, sources, plan).build()
         options = self._options(sources, plan, built.companion)
         gate = Gate(self.run.pass_on, by_companion=bool(options.companion or options.loader))
-        return _Try(plan, gate, self.run.watch(guest, options.argv(built.runner), plan.run_dir, gate.take))
+        argv = options.argv(built.runner)
+        return _Try(plan, gate, self.run.watch(guest, argv, plan.run_dir, gate.take, held=options.hold))
 
     def _may_compile_otherwise(self, sources: Sources) -> bool:
         given = (*sources.flags, *self.run.request.cflags)
@@ -104,10 +105,13 @@ class ProgramRun:
     def _options(self, sources: Sources, plan: BuildPlan, companion: str | None) -> RunnerOptions:
         request = self.run.request
         loads = self._wants_companion() and not sources.probed
+        loader = request.loader if request.loader in FOREIGN_LOADERS else None
+        started = companion if loads else None
         return RunnerOptions(
             object=plan.object,
-            loader=request.loader if request.loader in FOREIGN_LOADERS else None,
-            companion=companion if loads else None,
+            loader=loader,
+            companion=started,
+            hold=self.run.take_over is not None and not loader and not started,
             arguments=request.arguments,
             seconds=request.seconds,
             device=request.device,

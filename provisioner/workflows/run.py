@@ -53,16 +53,17 @@ def run_program(
     on_message: Callable[[Message], None],
     reporter: Reporter,
     stop: threading.Event,
+    take_over: Callable[[], None] | None = None,
 ) -> Outcome:
     """Carry a request out on a running instance and return its report.
 
     Failures of the program (it does not compile, load or attach) and of the guest end in the outcome, so
-    that the report is there in any case. Setting ``stop`` ends the run in good order.
+    that the report is there in any case. Setting ``stop`` ends the run in good order; ``take_over`` as in Run.
     """
     target = find_target(request.target)
     record = instance.record
     builder = ReportBuilder(Subject(str(target.file), record.name, record.release, record.arch, record.backend))
-    run = Run(request, target, instance, builder, on_message, reporter, stop)
+    run = Run(request, target, instance, builder, on_message, reporter, stop, take_over)
     try:
         status = _carry_out(run)
     except EbpfDevError as exc:

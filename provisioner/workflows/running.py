@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from provisioner.bpf.examples import Example
-from provisioner.bpf.protocol import Companion, Done, Message, RunnerError, VerifierLog, parse_message
+from provisioner.bpf.protocol import (
+    Companion,
+    Done,
+    Message,
+    RunnerError,
+    Stage,
+    VerifierLog,
+    parse_message,
+)
 from provisioner.bpf.report import ReportBuilder
 from provisioner.core.errors import GuestError
 from provisioner.core.reporter import Reporter
@@ -61,7 +69,11 @@ class Seen:
 
 @dataclass(frozen=True)
 class Run:
-    """One run in progress. Setting ``stop`` ends it in good order."""
+    """One run in progress. Setting ``stop`` ends it in good order.
+
+    ``take_over`` is called once, when the program may take the place of one that runs: it ends that one, unless
+    ``stop`` was set meanwhile.
+    """
 
     request: RunRequest
     target: Target
@@ -70,6 +82,7 @@ class Run:
     on_message: Callable[[Message], None]
     reporter: Reporter
     stop: threading.Event
+    take_over: Callable[[], None] | None = None
 
     def warn(self, text: str) -> None:
         """Tell the user and the report of something that stops nothing."""
@@ -99,15 +112,24 @@ class Run:
         self.on_message(message)
 
     def watch(
-        self, guest: Guest, argv: Sequence[str], directory: str, take: Callable[[Message], None] | None = None
+        self,
+        guest: Guest,
+        argv: Sequence[str],
+        directory: str,
+        take: Callable[[Message], None] | None = None,
+        *,
+        held: bool = False,
     ) -> Seen:
         """Start the runner in a directory of the guest and ``take`` what it says until it has ended.
 
-        That is ``pass_on`` unless given. Its error, if there is one, is left to the caller. Raises
+        That is ``pass_on`` unless given. One that is ``held`` takes over when it has loaded the program, another
+        one before it is started. Its error, if there is one, is left to the caller. Raises
         GuestError("runner-died").
         """
         take = take or self.pass_on
-        seen, stderr = Seen(), list[str]()
+        seen, stderr, go = Seen(), list[str](), threading.Event()
+        if self.take_over and not held:
+            self.take_over()
 
         def on_line(stream: str, line: str) -> None:
             if stream == "stderr":
@@ -116,8 +138,13 @@ class Run:
             message = parse_message(line)
             seen.take(message)
             take(message)
+            if self.take_over and held and _has_loaded(message):
+                self.take_over()
+                if not self.stop.is_set():
+                    go.set()
 
-        status = guest.stream(["sh", "-c", IN, "run", directory, *argv], on_line, stop=self.stop)
+        command = ["sh", "-c", IN, "run", directory, *argv]
+        status = guest.stream(command, on_line, stop=self.stop, go=go)
         if seen.done is None:
             raise GuestError(
                 f"The runner ended with status {status} before it was done",
@@ -126,6 +153,10 @@ class Run:
                 hint="The guest may be out of memory: `ebpf-dev exec -- dmesg` tells.",
             )
         return seen
+
+
+def _has_loaded(message: Message) -> bool:
+    return isinstance(message, Stage) and message.name == "load" and message.ok
 
 
 def send(guest: Guest, directory: str, files: Mapping[str, Path | bytes]) -> None:

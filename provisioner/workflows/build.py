@@ -12,17 +12,27 @@ from provisioner.core.errors import BuildError
 from provisioner.core.process import CommandResult
 from provisioner.guest.base import Guest
 from provisioner.guest.clock import look
-from provisioner.guest.recipe import HOME, ensure_runner, runner_path
+from provisioner.guest.commands import check_status
+from provisioner.guest.recipe import HOME, ensure_runner, make_tar, runner_path
 from provisioner.guest.vmlinux import ensure_vmlinux
-from provisioner.workflows.running import IN, Run, package_missing, send
+from provisioner.workflows.running import IN, PRUNE, UNPACK, Run, package_missing, send
 
 #: A program that the verifier walks for long, or a compiler on a slow emulated processor; seconds.
 BUILD_TIMEOUT = 600.0
 
-# What is there already, asked in one round trip; a build directory is whole once its `done` exists.
+# A build directory is whole once this file is in it.
+_WHOLE = "done"
+# What is there already, asked in one round trip.
 _LOOK = (
     '[ -x "$1" ] && echo runner; [ -s "$2" ] && echo vmlinux; '
     '[ -e "$3/done" ] && echo build; [ -x "$4" ] && echo companion; command -v "$5" >/dev/null && echo loader; :'
+)
+# A status that no compiler has.
+_NOT_UNPACKED = 200
+_SEND_AND_COMPILE = (
+    f"{UNPACK} || exit {_NOT_UNPACKED}; directory=$1 whole=$3; "
+    'cd "$2" && shift 3 && "$@" || exit; [ -z "$whole" ] || : >"$directory/$whole"; '
+    f'set -- "$directory"; {PRUNE}'
 )
 #: The loaders that are programs of their own, and what `ebpf-dev add` calls their package.
 _LOADER_PACKAGES = {"bpftool": "bpftool", "xdp-loader": "xdp-tools"}
@@ -63,9 +73,10 @@ class Builder:
                 ensure_vmlinux(self.guest, HOME, self.run.instance.record.arch)
         if "build" in there and ("companion" in there or not self.run.request.use_companion):
             return Built(runner, self._built_companion("companion" in there))
-        self.run.timed("sync", lambda: send(self.guest, self.plan.directory, self.plan.files))
         if self.sources.is_object:
-            return Built(runner, self._make())
+            self.run.timed("sync", lambda: send(self.guest, self.plan.directory, self.plan.files))
+            self._say_whole()
+            return Built(runner, None)
         with self.run.reporter.step(f"Compiling {self.sources.program.name}"):
             return Built(runner, self.run.timed("build", self._make))
 
@@ -80,17 +91,29 @@ class Builder:
 
     def _make(self) -> str | None:
         """Make the object, and the companion if there is one to make; returns that."""
-        argv: tuple[str, ...] | None = self.plan.compile
-        while argv:
-            done = self._compile(argv)
-            if done.ok:
-                break
-            failed, argv = argv, simpler_compile(argv, done.stderr)
-            if argv is None:
-                raise self._compile_error(failed, done)
+        argv = self.plan.compile
+        done = self._send_and_compile()
+        if done.ok and not self.plan.companion:
+            return None
+        while not done.ok:
+            simpler = simpler_compile(argv, done.stderr)
+            if simpler is None:
+                raise self._compile_error(argv, done)
+            argv, done = simpler, self._compile(simpler)
         companion = self._make_companion() if self.plan.companion else None
-        self.guest.run(["touch", f"{self.plan.directory}/done"])
+        self._say_whole()
         return companion
+
+    def _send_and_compile(self) -> CommandResult:
+        """Both in one round trip; without a companion that still has to be made the build is whole then."""
+        plan = self.plan
+        whole = "" if plan.companion else _WHOLE
+        step = ["sh", "-c", _SEND_AND_COMPILE, "step", plan.directory, plan.source_dir, whole, *plan.compile]
+        done = self.guest.run(step, input=make_tar(plan.files), timeout=BUILD_TIMEOUT, check=False)
+        return self._told(check_status(done) if done.status == _NOT_UNPACKED else done)
+
+    def _say_whole(self) -> None:
+        self.guest.run(["touch", f"{self.plan.directory}/{_WHOLE}"])
 
     def _make_companion(self) -> str | None:
         """The companion, or None when it does not build and the program can do without it."""
@@ -107,7 +130,10 @@ class Builder:
 
     def _compile(self, argv: Sequence[str]) -> CommandResult:
         step = ["sh", "-c", IN, "step", self.plan.source_dir, *argv]
-        done = self.guest.run(step, timeout=BUILD_TIMEOUT, check=False)
+        return self._told(self.guest.run(step, timeout=BUILD_TIMEOUT, check=False))
+
+    def _told(self, done: CommandResult) -> CommandResult:
+        """A compiler's result; what it says although it is content is for those who want to hear it."""
         for line in host_paths(done.stderr, self.sources).splitlines() if done.ok else ():
             self.run.reporter.debug(line)
         return done

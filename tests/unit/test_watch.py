@@ -42,15 +42,15 @@ class FakeGuest:
     def run(self, argv: Sequence[str], *, input: bytes = b"", **options: Any) -> CommandResult:
         words = list(argv)
         if "look" in words:
-            return CommandResult(tuple(words), 0, "runner\nvmlinux\n", "")
+            return CommandResult(tuple(words), 0, "clock=?\nrunner\nvmlinux\n", "")
         if input:
             with tarfile.open(fileobj=io.BytesIO(input)) as archive:
                 headers = [name for name in archive.getnames() if name.endswith("word.h")]
                 file = archive.extractfile(headers[0])
                 assert file
-                self._words[words[-1]] = file.read().decode().strip()
+                self._words[words[words.index("step") + 1]] = file.read().decode().strip()
         if "clang" in words:
-            text = self._words[words[words.index("clang") - 1].removesuffix("/src")]
+            text = self._words[words[words.index("step") + 1].removesuffix("/src")]
             self.log.append(f"compile {text}")
             if "oops" in text:
                 return CommandResult(tuple(words), 1, "", "word.h:1:1: error: unknown type name 'oops'\n")

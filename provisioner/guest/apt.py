@@ -73,6 +73,27 @@ while read -r suite file; do
         own && /^(Package|Version|Depends|Pre-Depends): /'
 done
 """
+# Only sources are taken from that suite, whose programs would not run here; apt checks their signature.
+_BUILD_LIBBPF = """
+set -e
+dir=$1 suite=$2
+[ ! -e "$dir/built" ] || exit 0
+uri=$(apt-get indextargets --format '$(REPO_URI) $(COMPONENT)' 'Created-By: Packages' |
+    awk '$2 == "main" { print $1; exit }')
+rm -rf "$dir"
+mkdir -p "$dir/sources.d" "$dir/lists/partial"
+echo "deb-src $uri $suite main" > "$dir/sources.d/libbpf.list"
+set -- -q -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$dir/sources.d"
+set -- "$@" -o Dir::State::Lists="$dir/lists"
+cd "$dir"
+apt-get "$@" update >&2
+apt-get "$@" source --download-only libbpf >&2
+tar -xf libbpf_*.orig.tar.*
+make -s -C libbpf-*/src install install_uapi_headers PREFIX=/usr/local LIBDIR=/usr/local/lib >&2
+ldconfig
+rm -rf "$dir"/*
+touch "$dir/built"
+"""
 _WITH_KERNEL_SOURCES = ("-o", f"Dir::Etc::SourceParts={_KERNEL_SOURCES}")
 _NEED = re.compile(r"Need to get ([\d.,]+) ([kMG]?B)")
 _COUNT = re.compile(r"(\d+) upgraded, (\d+) newly installed")
@@ -125,6 +146,24 @@ def install(guest: Guest, packages: Sequence[str], reporter: Reporter, title: st
 def clean(guest: Guest) -> None:
     """Remove downloaded packages and package lists' caches that no instance needs."""
     guest.run(["sh", "-c", "apt-get clean; rm -f /var/cache/apt/*.bin"])
+
+
+def build_libbpf(guest: Guest, suite: str, reporter: Reporter) -> None:
+    """Build the libbpf of a newer suite of the guest's archive into /usr/local, unless that is done.
+
+    Raises GuestError("libbpf-build-failed").
+    """
+    with reporter.step(f"Building the libbpf of {suite}"):
+        built = guest.run(
+            ["sh", "-c", _BUILD_LIBBPF, "libbpf", f"{HOME}/libbpf", suite], timeout=1800, check=False
+        )
+    if not built.ok:
+        raise GuestError(
+            f"The libbpf of {suite} did not build in the guest",
+            code="libbpf-build-failed",
+            details=built.stderr.strip()[-4000:],
+            hint="`ebpf-dev up` tries again; a mirror of your own must have sources and that suite.",
+        )
 
 
 def find_kernels(guest: Guest, backports: str, reporter: Reporter) -> list[KernelPair]:

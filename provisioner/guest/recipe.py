@@ -13,6 +13,7 @@ from provisioner.core.errors import GuestError
 from provisioner.core.host import parse_os_release
 from provisioner.core.reporter import Reporter
 from provisioner.core.resources import runner_sources
+from provisioner.guest.apt import build_libbpf
 from provisioner.guest.base import HOME as HOME
 from provisioner.guest.base import Guest
 from provisioner.guest.kernels import find_kernel_pair
@@ -55,18 +56,21 @@ esac
 class Recipe:
     """The packages to install: ``kernel`` (image and headers of one series), ``toolchain`` and the user's.
 
-    ``manager`` is who installs them, see ``guest/manager.py``.
+    ``manager`` is who installs them, see ``guest/manager.py``. ``libbpf`` is a newer suite to build libbpf from,
+    where the distribution's own is older than the runner needs.
     """
 
     kernel: tuple[str, ...]
     toolchain: tuple[str, ...]
     extra: tuple[str, ...] = ()
     manager: str = "apt"
+    libbpf: str = ""
 
     @property
     def digest(self) -> str:
         """Part of a golden's key. The runner is left out: a newer one is built when first needed."""
-        text = "\n".join((str(RECIPE_VERSION), *self.kernel, "", *self.toolchain, "", *sorted(self.extra)))
+        further = [*sorted(self.extra), *(["", self.libbpf] if self.libbpf else [])]
+        text = "\n".join((str(RECIPE_VERSION), *self.kernel, "", *self.toolchain, "", *further))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -74,7 +78,7 @@ def provision(guest: Guest, recipe: Recipe, reporter: Reporter) -> str:
     """Carry the recipe out and return the kernel release that an instance must boot.
 
     Safe to repeat after an interruption anywhere. Raises GuestError ("mirror-unreachable", "apt-failed",
-    "headers-missing", "runner-build-failed").
+    "headers-missing", "libbpf-build-failed", "runner-build-failed").
     """
     manager = package_manager(recipe.manager)
     # All or nothing: image and headers that come at different times are of different releases.
@@ -83,6 +87,8 @@ def provision(guest: Guest, recipe: Recipe, reporter: Reporter) -> str:
     if missing:
         manager.update(guest, reporter)
         manager.install(guest, missing, reporter, "Installing headers and toolchain")
+    if recipe.libbpf:
+        build_libbpf(guest, recipe.libbpf, reporter)
     release = find_kernel_pair(guest)
     with reporter.step("Building the runner"):
         ensure_runner(guest)

@@ -155,7 +155,8 @@ def mmdebstrap_argv(plan: BuildPlan, mode: str, target: Path, sources: Sequence[
         # The mirror options meant for the host; final.tar brought the guest's.
         '--customize-hook=rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"',
         '--customize-hook=chroot "$1" systemctl enable ssh.service',
-        *_runner_hooks(),
+        # Without libbpf the guest builds that first.
+        *(_runner_hooks() if "libbpf-dev" in plan.packages else ()),
         # It would empty /etc/machine-id again; see BuildPlan.machine_id.
         "--skip=cleanup/reproducible",
         plan.suite,

@@ -69,7 +69,7 @@ class Image:
     """One catalogue entry; ``packages`` by architecture, ``rows`` in the order to try them.
 
     ``manager`` installs packages in its guests, ``backports`` is the suite of its distribution with newer
-    kernels, "" where there is none.
+    kernels, "" where there is none; ``libbpf`` one whose libbpf is built in the guest, "" for the guest's own.
     """
 
     name: str
@@ -78,6 +78,7 @@ class Image:
     login_user: str
     manager: str
     backports: str
+    libbpf: str
     packages: Mapping[str, Packages]
     rows: tuple[CloudRow, ...]
     build: BuildRecipe | None
@@ -157,6 +158,7 @@ def parse_image(data: Any, where: str, mistakes: Mistakes) -> Image | None:
         login_user=_parse_login(top.section("login")),
         manager=top.choice("manager", MANAGERS) if "manager" in top else "apt",
         backports=top.text("backports") if "backports" in top else "",
+        libbpf=top.text("libbpf") if "libbpf" in top else "",
         packages=_parse_packages(top.section("packages")),
         rows=tuple(_parse_row(row) for row in top.sections("images")),
         build=_parse_build(top.section("build")) if "build" in top else None,

@@ -82,6 +82,7 @@ def _disk(text: str, file: RemoteFile) -> Image:
         login_user="root",
         manager="apt",
         backports="",
+        libbpf="",
         packages={},
         rows=tuple(CloudRow(arch, file) for arch in ARCHES),
         build=None,

@@ -82,7 +82,7 @@ def recipe_for(image: Image, settings: Settings) -> Recipe | None:
     if settings.arch not in image.packages:
         raise UsageError(f"The image {image.name} is not described for {settings.arch}", code="unknown-arch")
     packages = image.packages[settings.arch]
-    return Recipe(packages.kernel, packages.toolchain, settings.packages, image.manager)
+    return Recipe(packages.kernel, packages.toolchain, settings.packages, image.manager, image.libbpf)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """apt's progress, the guest's network settings, and archives sent to it; all pure."""
 
+import hashlib
 import io
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,13 @@ def test_recipe_digest_ignores_the_order_of_extras() -> None:
 
     assert digest("a", "b") == digest("b", "a")
     assert len({digest(), digest("a"), Recipe(("k", "t"), ()).digest}) == 3
+
+
+def test_a_libbpf_of_another_suite_is_part_of_a_golden_only_where_it_is_asked_for() -> None:
+    plain = Recipe(("k",), ("t",), ("a",))
+    assert replace(plain, libbpf="noble").digest != plain.digest
+    # As before there was the choice, so that no golden had to be made anew.
+    assert plain.digest == hashlib.sha256(b"2\nk\n\nt\n\na").hexdigest()[:16]
 
 
 def test_a_changed_runner_has_another_name(tmp_path: Path) -> None:

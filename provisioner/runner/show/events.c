@@ -294,7 +294,7 @@ static int open_perf(struct bpf_map *bpf, struct event_map *map)
 	return map->buffer ? 0 : -errno;
 }
 
-static void open_map(const struct btf *btf, struct bpf_map *bpf)
+static void open_map(const struct run *run, const struct btf *btf, struct bpf_map *bpf)
 {
 	struct event_map *map = calloc(1, sizeof(*map));
 	int error;
@@ -304,7 +304,7 @@ static void open_map(const struct btf *btf, struct bpf_map *bpf)
 	map->name = bpf_map__name(bpf);
 	map->fd = bpf_map__fd(bpf);
 	map->btf = btf;
-	map->losses_counted = is_ring(bpf) && losses_count(map->fd);
+	map->losses_counted = is_ring(bpf) && losses_count(run, map->fd);
 	map->declared = btf ? event_type_struct(btf, find_declaration(map->name)) : 0;
 	maps[map_count++] = map;
 	error = is_ring(bpf) ? open_ring(bpf, map) : open_perf(bpf, map);
@@ -320,7 +320,7 @@ void events_open(struct run *run)
 	readings_use_stacks(run);
 	bpf_object__for_each_map(map, run->object)
 		if ((is_ring(map) || is_perf(map)) && bpf_map__fd(map) >= 0 && map_count < MAX_MAPS)
-			open_map(btf, map);
+			open_map(run, btf, map);
 }
 
 size_t events_descriptors(int *descriptors, size_t limit)

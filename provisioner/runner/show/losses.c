@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "load/instructions.h"
 #include "system/kernel_btf.h"
 #include "util.h"
 
@@ -13,11 +14,12 @@
 /* The functions behind the helpers; all have the map first, and answer no room with 0 or an error. */
 static const struct function {
 	const char *name;
+	__s32 helper;
 	__u8 has_room; /* the jump that is taken on its answer, against 0, when there was room */
 } FUNCTIONS[] = {
-	{ "bpf_ringbuf_reserve", BPF_JNE },
-	{ "bpf_ringbuf_output", BPF_JSGE },
-	{ "bpf_ringbuf_reserve_dynptr", BPF_JSGE },
+	{ "bpf_ringbuf_reserve", BPF_FUNC_ringbuf_reserve, BPF_JNE },
+	{ "bpf_ringbuf_output", BPF_FUNC_ringbuf_output, BPF_JSGE },
+	{ "bpf_ringbuf_reserve_dynptr", BPF_FUNC_ringbuf_reserve_dynptr, BPF_JSGE },
 };
 
 static int counts_fd = -1; /* map id -> records; only maps that are in it are counted */
@@ -84,8 +86,8 @@ static int find_id_offset(void)
 	return -1;
 }
 
-/* Returns false when records might go uncounted. */
-static bool open_counters(void)
+/* Only what the programs call, as each hook takes the kernel a moment. Returns false when one cannot be had. */
+static bool open_counters(const struct run *run)
 {
 	int id_offset = find_id_offset();
 
@@ -93,8 +95,10 @@ static bool open_counters(void)
 		return false;
 	counts_fd = bpf_map_create(BPF_MAP_TYPE_HASH, "losses", sizeof(__u32), sizeof(__u64), MAX_COUNTED, NULL);
 	for (size_t i = 0; counts_fd >= 0 && i < COUNT(FUNCTIONS); i++) {
+		if (!programs_call(run, FUNCTIONS[i].helper))
+			continue;
 		links[i] = hook_function(&FUNCTIONS[i], id_offset);
-		if (links[i] < 0 && kernel_has(FUNCTIONS[i].name, BTF_KIND_FUNC))
+		if (links[i] < 0)
 			return false;
 	}
 	return counts_fd >= 0;
@@ -108,12 +112,12 @@ static __u32 id_of(int map_fd)
 	return bpf_obj_get_info_by_fd(map_fd, &info, &size) ? 0 : info.id;
 }
 
-bool losses_count(int map_fd)
+bool losses_count(const struct run *run, int map_fd)
 {
 	__u32 id = id_of(map_fd);
 	__u64 none = 0;
 
-	if (counts_fd < 0 && !open_counters()) {
+	if (counts_fd < 0 && !open_counters(run)) {
 		losses_close();
 		return false;
 	}

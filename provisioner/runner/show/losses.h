@@ -6,10 +6,11 @@
 #define RUNNER_LOSSES_H
 
 #include <linux/types.h>
-#include <stdbool.h>
 
-bool losses_count(int map_fd);	   /* from now on; false when this kernel does not let us */
-__u64 losses_take(int map_fd);	   /* how many since the last time */
+#include "run.h"
+
+bool losses_count(const struct run *run, int map_fd); /* from now on; false when this kernel does not let us */
+__u64 losses_take(int map_fd); /* how many since the last time */
 void losses_close(void);
 
 #endif

@@ -37,6 +37,7 @@ static const struct activity {
 	{ "Python", exercise_python, 8, { "python" } },
 	{ "reclaim of memory", exercise_reclaim, 4, { "shrink", "vmscan", "reclaim" } },
 	{ "an out-of-memory kill", exercise_oom, 4, { "oom", "mark_victim" } },
+	{ "retransmission", exercise_retransmission, 2, { "retrans", "loss_probe", "syn_recv", "backlog" } },
 	{ "files", exercise_files, 1, {} },
 	{ "processes", exercise_processes, 1, {} },
 	{ "signals", exercise_signals, 1, {} },

@@ -30,6 +30,11 @@ static void list_interfaces(void)
 	close(fd);
 }
 
+void exercise_retransmission(void)
+{
+	loopback_overfull(AF_INET);
+}
+
 void exercise_sockets(void)
 {
 	static const int families[] = { AF_INET, AF_INET6 };

@@ -17,6 +17,7 @@ void exercise_threads(void);
 
 void exercise_names(void);
 void exercise_sockets(void);
+void exercise_retransmission(void);	/* a SYN that nobody has room for is sent again */
 
 void exercise_bpf(void);
 

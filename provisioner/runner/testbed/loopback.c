@@ -177,6 +177,29 @@ void loopback_refused(int family)
 	close(fd);
 }
 
+#define CLIENTS 3
+#define FIRST_RETRANSMISSION_MICROSECONDS 1300000 /* TCP_TIMEOUT_INIT is 1 s */
+
+void loopback_overfull(int family)
+{
+	struct endpoint server = local_endpoint(family, 0);
+	int listener = impatient_socket(family, SOCK_STREAM, 0);
+	int clients[CLIENTS];
+
+	if (!bind_to(listener, &server) || listen(listener, 0)) {
+		close(listener);
+		return;
+	}
+	for (size_t i = 0; i < CLIENTS; i++) {
+		clients[i] = impatient_socket(family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		(void)!connect(clients[i], endpoint_of(&server), server.size);
+	}
+	usleep(FIRST_RETRANSMISSION_MICROSECONDS);
+	for (size_t i = 0; i < CLIENTS; i++)
+		close(clients[i]);
+	close(listener);
+}
+
 /* Returns false when nothing came, so that one silenced datagram is not waited for twice. */
 static bool trade_datagrams(int client, int server, struct endpoint *to)
 {

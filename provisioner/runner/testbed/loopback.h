@@ -14,6 +14,7 @@ void loopback_tcp(int family, uint16_t port, const char *congestion_control);
 void loopback_refused(int family); /* a connection to where nobody listens */
 void loopback_udp(int family, uint16_t port); /* unconnected and connected, both ways */
 void loopback_ping(int family);
-void loopback_unix(void); /* a stream and datagrams, by abstract addresses */
+void loopback_unix(void);
+void loopback_overfull(int family); /* more connections than a listener has room for; takes 1.3 s */ /* a stream and datagrams, by abstract addresses */
 
 #endif

@@ -90,12 +90,22 @@ class Status:
 
 
 class Backend(Protocol):
-    """A way to run machines. Every method can be called twice; ``tests/`` holds the contract."""
+    """A way to run machines. Every method can be called twice; ``tests/`` holds the contract.
+
+    ``host_address`` is the host as its guests see it.
+    """
 
     name: str
+    host_address: str
 
     def check_host(self, arch: str) -> None:
         """Raise HostError with a cure when this host cannot run a machine of ``arch``."""
+
+    def disk_form(self, arch: str) -> str:
+        """Of what form the disks that ``freeze`` makes are: backends with one form share their goldens."""
+
+    def describe(self, machine: Machine) -> list[str]:
+        """How the machine would be run, as lines to show; starts and changes nothing."""
 
     def create(self, machine: Machine) -> None:
         """Make the overlay and whatever else is kept on disk; leaves an existing overlay alone."""
@@ -115,6 +125,12 @@ class Backend(Protocol):
 
     def delete(self, machine: Machine) -> None:
         """Stop the machine and remove what ``create``, ``start``, ``save`` and ``place`` made."""
+
+    def greeting(self, machine: Machine) -> tuple[str, ...]:
+        """A command for the guest to run as root once it has booted and lets us in; empty when none is needed."""
+
+    def freeze(self, machine: Machine, disk: Path) -> None:
+        """End a machine by making its disk a base disk, read-only, for others to stand on."""
 
     def shape(self, machine: Machine) -> str | None:
         """A digest of everything that saved memory must fit, from the hypervisor's program to the disk below.
@@ -147,5 +163,8 @@ class Backend(Protocol):
         Its own are replaced, and ``source`` may go afterwards; what both have in common takes space once.
         """
 
-    def channel(self, machine: Machine) -> Path:
-        """The line to the guest beside the network: two FIFOs, this path with ".in" (to it) and ".out"."""
+    def channel(self, machine: Machine) -> Path | None:
+        """The line to the guest beside the network: two FIFOs, this path with ".in" (to it) and ".out".
+
+        None when this backend has none, and so cannot save memory either.
+        """

@@ -36,7 +36,9 @@ def up(
         str | None,
         typer.Option(help="default, backports, latest or a version; see `ebpf-dev kernels`.", show_default=False),
     ] = None,
-    backend: Annotated[str | None, typer.Option(help="What runs the machine: qemu.", show_default=False)] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="What runs the machine: qemu or lima.", show_default=False)
+    ] = None,
     arch: Arch = None,
     accelerator: Annotated[str | None, typer.Option(help="auto, kvm, hvf or tcg.", show_default=False)] = None,
     cpus: Annotated[int | None, typer.Option(help="Virtual processors.", show_default=False)] = None,

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit, urlunsplit
 HOST_AS_SEEN_BY_GUEST = "10.0.2.2"
 
 
-def for_guest(uri: str) -> str:
-    """The same URI as the guest reaches it: a loopback address means the host.
+def for_guest(uri: str, host: str = HOST_AS_SEEN_BY_GUEST) -> str:
+    """The same URI as the guest reaches it: a loopback address means the host, which the guest sees as ``host``.
 
     >>> for_guest("http://user@localhost:3142/archive")
     'http://user@10.0.2.2:3142/archive'
@@ -19,4 +19,4 @@ def for_guest(uri: str) -> str:
         return uri
     login, at, _ = parts.netloc.rpartition("@")
     port = f":{parts.port}" if parts.port else ""
-    return urlunsplit(parts._replace(netloc=f"{login}{at}{HOST_AS_SEEN_BY_GUEST}{port}"))
+    return urlunsplit(parts._replace(netloc=f"{login}{at}{host}{port}"))

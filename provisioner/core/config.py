@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provisioner.core.errors import UsageError
-from provisioner.core.host import ARCHES, cpu_count, host_arch, normal_arch
+from provisioner.core.host import ARCHES, cpu_count, default_backend, host_arch, normal_arch
 from provisioner.core.names import is_package_name
 from provisioner.core.paths import Paths
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PROJECT_FILE = "ebpf-dev.yaml"
 PREFIX = "EBPF_DEV_"
-BACKENDS = ("qemu",)
+BACKENDS = ("qemu", "lima")
 ACCELERATORS = ("auto", "kvm", "hvf", "tcg")
 
 MIB = 1 << 20
@@ -63,7 +63,7 @@ class Settings:
 
     image: str = "debian-13"
     kernel: str = "default"
-    backend: str = "qemu"
+    backend: str = field(default_factory=default_backend)
     arch: str = field(default_factory=host_arch)
     accelerator: str = "auto"
     cpus: int = 2

@@ -171,6 +171,15 @@ def _find_brew(arch: str) -> Path | None:
     return usual if (usual / "bin/brew").is_file() else None
 
 
+def default_backend() -> str:
+    """What runs machines where nobody says it: Lima on a Mac that has it, else QEMU."""
+    return choose_backend(this_host().system, bool(shutil.which("limactl")))
+
+
+def choose_backend(system: str, has_lima: bool) -> str:
+    return "lima" if system == "macos" and has_lima else "qemu"
+
+
 def normal_arch(name: str) -> str | None:
     """ "x86_64" or "aarch64" for any usual spelling (``amd64``, ``arm64``); None for another architecture."""
     return _ARCHES.get(name.lower())

@@ -27,6 +27,8 @@ class Paths:
     cache: Path
     data: Path
     runtime: Path
+    lima: Path
+    """``LIMA_HOME`` of our own: disks and sockets of Lima's instances, removed by ``delete``. Kept short."""
 
     @property
     def config_file(self) -> Path:
@@ -96,14 +98,21 @@ def find_paths(env: Mapping[str, str] | None = None) -> Paths:
     home = env.get("EBPF_DEV_HOME")
     if home:
         root = Path(home).expanduser().absolute()
-        config, cache, data = root / "config", root / "cache", root / "data"
+        config, cache, data, lima = root / "config", root / "cache", root / "data", root / "lima"
     else:
         import platformdirs
 
         config = Path(platformdirs.user_config_dir(APP))
         cache = Path(platformdirs.user_cache_dir(APP))
         data = Path(platformdirs.user_data_dir(APP))
-    return Paths(config=config, cache=cache, data=data, runtime=_socket_dir(data, env))
+        lima = _lima_home(data)
+    return Paths(config=config, cache=cache, data=data, runtime=_socket_dir(data, env), lima=lima)
+
+
+def _lima_home(data: Path) -> Path:
+    # Lima's sockets lie beside its disks, so this can be no temporary directory; with an instance's name and
+    # theirs they need 48 bytes of the 103.
+    return data / "lima" if len(os.fsencode(data)) <= 48 else Path.home() / f".{APP}" / "lima"
 
 
 def lasting_socket_dir(data: Path, home: Path) -> Path | None:

@@ -82,3 +82,15 @@ def run_tool(
             hint=f"The command was: {' '.join(words)}",
         )
     return result
+
+
+def command_line(pid: int) -> str:
+    """The command line of a process, "" when there is no such process (or it is a zombie)."""
+    proc = Path("/proc")
+    if (proc / "self").exists():
+        try:
+            return (proc / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            return ""
+    argv = ["ps", "-ww", "-o", "command=", "-p", str(pid)]
+    return run_tool(argv, needed_for="to recognise a process of ours", check=False).stdout

@@ -38,6 +38,16 @@ _START = r"""
 systemctl is-active --quiet "$2" || systemd-run --quiet --collect --no-block --unit "$2" \
     -p DefaultDependencies=no -p Restart=always -p RestartSec=1 "$1"
 """
+# What the keeper does when it is woken, for machines without a line to it.
+_INTRODUCE = r"""
+date -s "@$1" >/dev/null
+[ "$(cat /etc/machine-id)" = "$3" ] || echo "$3" >/etc/machine-id
+[ "$(cat /proc/sys/kernel/hostname)" != "$2" ] || exit 0
+echo "$2" >/proc/sys/kernel/hostname
+echo "$2" >/etc/hostname
+sed -i '/^127\.0\.1\.1/d' /etc/hosts
+echo "127.0.1.1 $2" >>/etc/hosts
+"""
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,12 @@ def build_keeper(guest: Guest) -> None:
 def start_keeper(guest: Guest) -> None:
     """Start the keeper in a guest that has booted, built first when missing; does nothing when it runs."""
     _run(guest, _BUILD + _START)
+
+
+def introduce(guest: Guest, names: Names) -> None:
+    """Tell a guest that has booted the time and its own names, where there is no line to its keeper."""
+    now = f"{time.time():.3f}"
+    guest.run(["sh", "-c", _INTRODUCE, "introduce", now, names.hostname, names.machine_id])
 
 
 def _run(guest: Guest, script: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from provisioner.core.addresses import for_guest
+from provisioner.core.addresses import HOST_AS_SEEN_BY_GUEST, for_guest
 from provisioner.core.errors import UsageError
 from provisioner.core.templates import render
 from provisioner.guest.base import Guest
@@ -43,9 +43,16 @@ class NetworkSettings:
 
 
 def network_settings(
-    *, sources: str, proxy: str, ca_files: Sequence[Path], env: Mapping[str, str]
+    *,
+    sources: str,
+    proxy: str,
+    ca_files: Sequence[Path],
+    env: Mapping[str, str],
+    host: str = HOST_AS_SEEN_BY_GUEST,
 ) -> NetworkSettings:
     """Settings from the configuration, else from the host's environment and its own CA certificates.
+
+    ``host`` is the host as the guest sees it.
 
     Raises UsageError("bad-ca") when a file given is not a readable PEM certificate.
     """
@@ -54,19 +61,19 @@ def network_settings(
     found = sorted(HOST_CA_DIR.glob("**/*.crt")) if not ca_files and HOST_CA_DIR.is_dir() else []
     return NetworkSettings(
         sources=sources,
-        proxy=proxy_for_guest(proxy),
+        proxy=proxy_for_guest(proxy, host),
         no_proxy=no_proxy,
         ca=tuple(_read_certificate(path) for path in (*ca_files, *found)),
     )
 
 
-def proxy_for_guest(proxy: str) -> str:
+def proxy_for_guest(proxy: str, host: str = HOST_AS_SEEN_BY_GUEST) -> str:
     """The host's proxy as the guest reaches it; one written without a scheme speaks HTTP.
 
     >>> proxy_for_guest("localhost:3128")
     'http://10.0.2.2:3128'
     """
-    return for_guest(proxy if "://" in proxy or not proxy else f"http://{proxy}")
+    return for_guest(proxy if "://" in proxy or not proxy else f"http://{proxy}", host)
 
 
 def apply_network(guest: Guest, settings: NetworkSettings, manager: PackageManager) -> None:

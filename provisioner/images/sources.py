@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import url2pathname
 
-from provisioner.core.addresses import for_guest
+from provisioner.core.addresses import HOST_AS_SEEN_BY_GUEST, for_guest
 from provisioner.core.config import Settings
 from provisioner.core.errors import HostError
 from provisioner.core.files import locked
@@ -72,12 +72,15 @@ def ensure_base(
     )
 
 
-def guest_sources(image: Image, mirror: str | None) -> str:
-    """The apt entries that make a guest use the user's ``mirror``; "" leaves it its own."""
+def guest_sources(image: Image, mirror: str | None, host: str = HOST_AS_SEEN_BY_GUEST) -> str:
+    """The apt entries that make a guest use the user's ``mirror``; "" leaves it its own.
+
+    ``host`` is the host as the guest sees it.
+    """
     if mirror is None or image.build is None:
         return ""
     components = " ".join(image.build.components)
-    return f"deb {for_guest(mirror)} {image.build.suite} {components}\n"
+    return f"deb {for_guest(mirror, host)} {image.build.suite} {components}\n"
 
 
 def _sources(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provisioner.backends.base import Backend, DirectBoot, Endpoint, Machine, State, Status
-from provisioner.core.errors import EbpfDevError, GuestError, InstanceError, UsageError
+from provisioner.core.errors import EbpfDevError, GuestError, InstanceError
 from provisioner.core.files import write_atomic
 from provisioner.core.names import check_instance_name
 from provisioner.core.paths import Paths
@@ -23,6 +23,7 @@ from provisioner.guest.warm import WarmConnection, WarmGuest
 from provisioner.images.catalogue import Image
 from provisioner.images.golden import Golden, find_golden
 from provisioner.images.own import image_for
+from provisioner.workflows.backends import make_backend
 
 DEFAULT_NAME = "default"
 
@@ -77,17 +78,6 @@ def exchange_disk(
     store.save(replace(record, network_digest="", kernel_wanted=wanted))
     exchange()
     store.save(replace(record, network_digest=network_digest, kernel=kernel, release=release))
-
-
-def make_backend(name: str, paths: Paths) -> Backend:
-    """The backend called ``name``; raises UsageError("unknown-backend")."""
-    if name == "qemu":
-        from provisioner.backends.qemu.backend import QemuBackend
-
-        return QemuBackend(paths.host_facts)
-    raise UsageError(
-        f"There is no backend named '{name}'", code="unknown-backend", hint="The only one so far is `qemu`."
-    )
 
 
 def open_instance(name: str, paths: Paths) -> Instance:

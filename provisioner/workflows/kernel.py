@@ -56,9 +56,9 @@ def ensure_kernel_golden(
         change = _Change(image, network, golden.network_digest, Identity(paths.identity), backend, reporter)
         release = _in_golden(change, machine, settings.kernel)
         with reporter.step("Freezing the provisioned disk"):
-            backend.stop(machine, timeout=120)
             final = paths.goldens / key
             return freeze(
+                backend,
                 machine,
                 {
                     "image": settings.image,

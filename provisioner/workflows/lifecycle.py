@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from provisioner.backends.base import State, Status
+from provisioner.backends.base import FirmwareBoot, Machine, State, Status
 from provisioner.core.config import Settings
 from provisioner.core.errors import EbpfDevError, InstanceError, UsageError
 from provisioner.core.files import locked
+from provisioner.core.host import host_arch
 from provisioner.core.names import check_instance_name
 from provisioner.core.paths import Paths
 from provisioner.core.reporter import Reporter
 from provisioner.core.store import InstanceRecord, Store
 from provisioner.images.golden import find_golden
-from provisioner.workflows.instances import Instance, bind_instance, exchange_disk, open_instance
+from provisioner.workflows.backends import all_backends
+from provisioner.workflows.instances import bind_instance, exchange_disk, open_instance
 from provisioner.workflows.resume import save_memory
 from provisioner.workflows.up import UpResult, start_instance
 
@@ -96,29 +98,22 @@ def _delete_machine(name: str, paths: Paths, reporter: Reporter) -> None:
     try:
         instance = open_instance(name, paths)
     except (InstanceError, UsageError) as exc:
-        # Nothing says how it was run; the default backend still finds its process by what is on disk.
+        # Nothing says how it was run; every backend finds what is its own by what is on disk.
         reporter.debug(exc.brief)
-        instance = bind_unknown(name, paths)
-    instance.backend.delete(instance.machine)
-    instance.connection.close()
+        for backend in all_backends(paths):
+            backend.delete(unknown_machine(name, paths))
+    else:
+        instance.backend.delete(instance.machine)
+        instance.connection.close()
 
 
-def bind_unknown(name: str, paths: Paths, directory: Path | None = None) -> Instance:
-    """A stand-in for an instance whose record or golden is lost: enough to stop and remove it."""
-    from provisioner.backends.base import FirmwareBoot, Machine
-    from provisioner.core.host import host_arch
-    from provisioner.workflows.instances import make_backend
-
+def unknown_machine(name: str, paths: Paths, directory: Path | None = None) -> Machine:
+    """A stand-in for the machine of an instance whose record or golden is lost: enough to stop and remove it."""
     directory = directory or paths.instance(name)
-    machine = Machine(
+    return Machine(
         name=name, directory=directory, sockets=paths.runtime, arch=host_arch(), cpus=1, memory=0,
         disk_size=0, base_disk=directory, boot=FirmwareBoot(),
     )  # fmt: skip
-    record = InstanceRecord(
-        name=name, image="", arch=host_arch(), backend="qemu", accelerator="auto", cpus=1, memory=0, disk=0,
-        golden="", release="", network_digest="", created="",
-    )  # fmt: skip
-    return Instance(record, make_backend("qemu", paths), machine, paths)
 
 
 def list_statuses(paths: Paths) -> list[InstanceStatus]:

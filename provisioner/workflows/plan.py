@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
-from provisioner.backends.base import DirectBoot, Machine, State
+from provisioner.backends.base import Backend, DirectBoot, Machine, State
 from provisioner.core.config import Settings, format_size
 from provisioner.core.names import check_instance_name
 from provisioner.core.paths import Paths
@@ -15,6 +14,7 @@ from provisioner.guest.recipe import Recipe
 from provisioner.images.catalogue import Image
 from provisioner.images.own import image_for
 from provisioner.images.sources import kind_of
+from provisioner.workflows.backends import make_backend
 from provisioner.workflows.instances import bind_instance
 from provisioner.workflows.provision import recipe_for
 from provisioner.workflows.up import wanted_kernel
@@ -30,7 +30,7 @@ def plan_up(name: str, settings: Settings, paths: Paths) -> Iterator[str]:
         yield f"Instance '{name}' exists and {'runs: nothing to do' if running else 'would be started'}."
         if wanted := wanted_kernel(record, settings):
             yield f"  with the kernel `{wanted}` instead of Linux {record.release}"
-        yield from _command(instance.machine, settings.accelerator)
+        yield from _described(instance.backend, instance.machine)
         return
     image = image_for(settings.image)
     yield f"Instance '{name}' would be made of {image.title}:"
@@ -46,8 +46,9 @@ def plan_up(name: str, settings: Settings, paths: Paths) -> Iterator[str]:
     machine = Machine(
         name=name, directory=directory, sockets=paths.runtime, arch=settings.arch, cpus=settings.cpus,
         memory=settings.memory, disk_size=settings.disk, base_disk=directory, boot=boot,
+        accelerator=settings.accelerator,
     )  # fmt: skip
-    yield from _command(machine, settings.accelerator)
+    yield from _described(make_backend(settings.backend, paths), machine)
 
 
 def _packages(recipe: Recipe | None) -> Iterator[str]:
@@ -65,9 +66,5 @@ def _sources(image: Image, settings: Settings) -> Iterator[str]:
         yield f"  else built from the packages of {image.build.suite}, if the host has mmdebstrap"
 
 
-def _command(machine: Machine, accelerator: str) -> Iterator[str]:
-    from provisioner.backends.qemu.command import qemu_command
-
-    shown = "tcg" if accelerator == "auto" else accelerator
-    yield f"  with {accelerator} acceleration, for example {shown}:"
-    yield f"    {shlex.join(qemu_command(machine, shown))}"
+def _described(backend: Backend, machine: Machine) -> Iterator[str]:
+    return (f"  {line}" for line in backend.describe(machine))

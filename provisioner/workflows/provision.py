@@ -53,7 +53,8 @@ def ensure_golden(
     recipe = recipe_for(image, settings)
     base = ensure_base(image, settings, identity, paths, reporter)
     wanted = recipe.digest if recipe else f"as os-release says, and {sorted(settings.packages)}"
-    key = golden_key(base.key, wanted, identity.fingerprint)
+    form = backend.disk_form(settings.arch)
+    key = golden_key(base.key, wanted, identity.fingerprint, *([] if form == "qcow2" else [form]))
     directory = paths.goldens / key
     on_wait = lambda: reporter.note("Another ebpf-dev is provisioning this image; waiting for it.")  # noqa: E731
     with locked(paths.locks / f"golden-{key}.lock", on_wait):
@@ -111,8 +112,7 @@ class _GoldenMaker:
             self.backend.stop(machine, force=True)
             raise
         with self.reporter.step("Freezing the provisioned disk"):
-            self.backend.stop(machine, timeout=120)
-            return freeze(machine, {**meta, "network_digest": self.network.digest})
+            return freeze(self.backend, machine, {**meta, "network_digest": self.network.digest})
 
     def _machine(self, key: str, partial: Path) -> Machine:
         return Machine(
@@ -134,6 +134,8 @@ class _GoldenMaker:
         foreign = machine.seed is not None
         endpoint = self.backend.start(machine, self.reporter, _FOREIGN_BOOT if foreign else _BOOT)
         with self._admitted(endpoint) if foreign else connect(endpoint, self.identity) as guest:
+            if greeting := self.backend.greeting(machine):
+                guest.run(greeting)
             like = self.image if self.image.packages else image_like(read_os_release(guest))
             recipe = recipe_for(like, self.settings)
             assert recipe is not None
@@ -192,12 +194,11 @@ class _GoldenMaker:
         guest.run(["sh", "-c", "[ ! -d /etc/cloud ] || touch /etc/cloud/cloud-init.disabled; sync"])
 
 
-def freeze(machine: Machine, meta: Mapping[str, str]) -> Golden:
-    """Make a golden of a provisioned machine that is off and whose directory is KEY.partial."""
+def freeze(backend: Backend, machine: Machine, meta: Mapping[str, str]) -> Golden:
+    """End a provisioned machine, whose directory is KEY.partial, by making a golden of it."""
     partial = machine.directory
     disk = partial / "disk.qcow2"
-    machine.overlay.rename(disk)
-    disk.chmod(0o400)
+    backend.freeze(machine, disk)
     for entry in partial.iterdir():
         if entry.name not in {"disk.qcow2", KERNEL, INITRD}:
             entry.unlink()

@@ -19,7 +19,8 @@ from provisioner.images.base import META as BASE_META
 from provisioner.images.base import PARTIAL
 from provisioner.images.disk import backing_file, disk_usage
 from provisioner.images.golden import META as GOLDEN_META
-from provisioner.workflows.lifecycle import bind_unknown
+from provisioner.workflows.backends import all_backends
+from provisioner.workflows.lifecycle import unknown_machine
 
 
 @dataclass(frozen=True)
@@ -164,8 +165,8 @@ def _alone(paths: Paths) -> Iterator[None]:
 def _remove(path: Path, paths: Paths) -> None:
     if path.suffix == PARTIAL and path.parent == paths.goldens:
         # Its machine may have outlived whoever was killed while provisioning it.
-        stray = bind_unknown(path.name, paths, path)
-        stray.backend.delete(stray.machine)
+        for backend in all_backends(paths):
+            backend.delete(unknown_machine(path.name, paths, path))
     if path.is_dir():
         shutil.rmtree(path)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 from provisioner.backends.base import Endpoint
 from provisioner.core.config import Settings
@@ -10,7 +11,7 @@ from provisioner.core.errors import GuestError, InstanceError
 from provisioner.core.reporter import Reporter
 from provisioner.guest.connection import connect
 from provisioner.guest.identity import Identity
-from provisioner.guest.keeper import Names, start_keeper, wake, write_back
+from provisioner.guest.keeper import Names, introduce, start_keeper, wake, write_back
 from provisioner.guest.recipe import grow_root
 from provisioner.images.disk import check_space
 from provisioner.workflows.instances import DEFAULT_NAME, Instance, require_running
@@ -26,7 +27,7 @@ def resume(instance: Instance, reporter: Reporter) -> Endpoint | None:
     if endpoint is None:
         return None
     try:
-        wake(backend.channel(machine), names_of(instance), WAKE_TIMEOUT)
+        wake(require_channel(instance), names_of(instance), WAKE_TIMEOUT)
     except GuestError as exc:
         reporter.note(f"'{instance.name}' was resumed and does not answer ({exc.details}); booting it instead.")
         backend.stop(machine, force=True)
@@ -40,12 +41,27 @@ def boot(instance: Instance, reporter: Reporter) -> Endpoint:
     endpoint = backend.start(machine, reporter)
     identity = Identity(instance.paths.identity)
     with reporter.step("Setting clock and names"), connect(endpoint, identity, timeout=120) as guest:
-        start_keeper(guest)
+        if greeting := backend.greeting(machine):
+            guest.run(greeting)
+        channel = backend.channel(machine)
+        if channel is None:
+            introduce(guest, names_of(instance))
+        else:
+            start_keeper(guest)
         # Every image's file system fits the default disk; what a larger one has more is empty at first.
         if machine.disk_size > Settings.disk:
             grow_root(guest)
-        wake(backend.channel(machine), names_of(instance), timeout=120)
+        if channel is not None:
+            wake(channel, names_of(instance), timeout=120)
     return endpoint
+
+
+def require_channel(instance: Instance) -> Path:
+    """The line to the guest beside the network; raises InstanceError("save-unsupported") without one."""
+    channel = instance.backend.channel(instance.machine)
+    if channel is None:
+        raise _unsaveable(instance, f"the backend {instance.backend.name} cannot save a machine's memory")
+    return channel
 
 
 def save_memory(instance: Instance, reporter: Reporter) -> None:
@@ -59,21 +75,26 @@ def save_memory(instance: Instance, reporter: Reporter) -> None:
     with reporter.step(f"Saving the memory of '{instance.name}'"):
         # Ended from here: in whoever goes on from that memory sshd would wait for us.
         instance.connection.close()
-        write_back(backend.channel(machine))
+        write_back(require_channel(instance))
         backend.save(machine)
 
 
 def check_saveable(instance: Instance) -> None:
     """Raise InstanceError("save-unsupported", "not-running") or HostError("disk-full") when it cannot be saved."""
     require_running(instance)
+    require_channel(instance)
     if instance.backend.shape(instance.machine) is None:
-        raise InstanceError(
-            f"The memory of '{instance.name}' cannot be saved here",
-            code="save-unsupported",
-            details="firmware-booted machines and HVF cannot be saved",
-            hint=f"`ebpf-dev down {instance.name} --no-save` shuts it down.",
-        )
+        raise _unsaveable(instance, "firmware-booted machines and HVF cannot be saved")
     check_space(instance.machine.directory, instance.machine.memory, "to save the memory of an instance")
+
+
+def _unsaveable(instance: Instance, details: str) -> InstanceError:
+    return InstanceError(
+        f"The memory of '{instance.name}' cannot be saved here",
+        code="save-unsupported",
+        details=details,
+        hint=f"`ebpf-dev down {instance.name} --no-save` shuts it down.",
+    )
 
 
 def names_of(instance: Instance) -> Names:

@@ -20,7 +20,7 @@ from provisioner.core.reporter import Reporter
 from provisioner.core.store import Store
 from provisioner.guest.keeper import write_back
 from provisioner.workflows.instances import Instance, exchange_disk, open_instance
-from provisioner.workflows.resume import check_saveable
+from provisioner.workflows.resume import check_saveable, require_channel
 from provisioner.workflows.up import UpResult, start_instance
 
 SCHEMA = 1
@@ -56,7 +56,7 @@ def save_snapshot(name: str, instance_name: str, paths: Paths, reporter: Reporte
         with reporter.step(f"Keeping '{instance.name}' as '{name}'"), _made_whole(directory) as partial:
             if instance.status().state is State.RUNNING:
                 check_saveable(instance)
-                write_back(instance.backend.channel(instance.machine))
+                write_back(require_channel(instance))
             instance.backend.capture(instance.machine, partial)
             now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
             kept = {field: getattr(instance.record, field) for field in _KEPT}

@@ -117,7 +117,9 @@ class _Maker:
                 grow_root(guest)
         # Without the connection, which would be dead in whoever goes on from here. The caches stay: what is
         # in them need not be read again by all that go on from here.
-        write_back(self._backend.channel(machine))
+        channel = self._backend.channel(machine)
+        assert channel is not None, "a backend that saves memory has a channel"
+        write_back(channel)
 
     def _clear(self, machine: Machine) -> None:
         if machine.directory.exists():

@@ -7,7 +7,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from provisioner.backends.base import Endpoint, State
+from provisioner.backends.base import Backend, Endpoint, State
+from provisioner.core.addresses import HOST_AS_SEEN_BY_GUEST
 from provisioner.core.config import Settings
 from provisioner.core.errors import UsageError
 from provisioner.core.files import locked
@@ -20,12 +21,12 @@ from provisioner.guest.identity import ensure_identity
 from provisioner.guest.kernel_pairs import DEFAULT
 from provisioner.guest.manager import package_manager
 from provisioner.guest.network import NetworkSettings, apply_network, network_settings
+from provisioner.workflows.backends import make_backend
 from provisioner.workflows.instances import (
     Instance,
     bind_instance,
     distribution_of,
     has_ssh_config,
-    make_backend,
     write_ssh_config,
 )
 from provisioner.workflows.resume import boot, resume
@@ -108,9 +109,11 @@ def start_instance(
     """Make and start an instance that does not run; its lock is held by the caller."""
     from provisioner.workflows.kernel import with_wanted_kernel
 
-    network = wanted_network(settings, env)
     store = Store(paths)
-    record = store.find(name) or _make_record(name, settings, network, paths, reporter)
+    record = store.find(name)
+    backend = make_backend(record.backend if record else settings.backend, paths)
+    network = wanted_network(settings, env, backend.host_address)
+    record = record or _make_record(name, settings, network, backend, paths, reporter)
     record = _apply_changes(record, settings)
     instance = bind_instance(record, paths)
     instance.backend.check_host(record.arch)
@@ -148,7 +151,7 @@ def _resume(instance: Instance, reporter: Reporter) -> Endpoint | None:
 
 
 def _make_record(
-    name: str, settings: Settings, network: NetworkSettings, paths: Paths, reporter: Reporter
+    name: str, settings: Settings, network: NetworkSettings, backend: Backend, paths: Paths, reporter: Reporter
 ) -> InstanceRecord:
     if name in Store(paths).names():
         reporter.note(f"Finishing instance '{name}', whose first `up` was interrupted.")
@@ -158,7 +161,6 @@ def _make_record(
     from provisioner.workflows.provision import ensure_golden
 
     image = image_for(settings.image)
-    backend = make_backend(settings.backend, paths)
     backend.check_host(settings.arch)
     identity = ensure_identity(paths)
     golden = ensure_golden(image, settings, network, identity, backend, paths, reporter)
@@ -168,7 +170,7 @@ def _make_record(
         name=name,
         image=settings.image,
         arch=settings.arch,
-        backend=settings.backend,
+        backend=backend.name,
         accelerator=settings.accelerator,
         cpus=settings.cpus,
         memory=settings.memory,
@@ -219,14 +221,17 @@ def wanted_kernel(record: InstanceRecord, settings: Settings) -> str:
     return "" if settings.kernel == record.kernel else settings.kernel
 
 
-def wanted_network(settings: Settings, env: Mapping[str, str]) -> NetworkSettings:
-    """The mirror, proxy and certificates that the settings and this host ask for."""
+def wanted_network(
+    settings: Settings, env: Mapping[str, str], host: str = HOST_AS_SEEN_BY_GUEST
+) -> NetworkSettings:
+    """The mirror, proxy and certificates that the settings and this host, seen as ``host``, ask for."""
     from provisioner.images.own import image_for
     from provisioner.images.sources import guest_sources
 
     return network_settings(
-        sources=guest_sources(image_for(settings.image), settings.mirror),
+        sources=guest_sources(image_for(settings.image), settings.mirror, host),
         proxy=settings.proxy or "",
         ca_files=settings.ca,
         env=env,
+        host=host,
     )

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from provisioner.backends.banner import BannerWatch
 from provisioner.backends.base import Endpoint
-from provisioner.backends.qemu.banner import BannerWatch
 from provisioner.backends.qemu.layout import QemuFiles
 from provisioner.backends.qemu.record import recorded_argv
 from provisioner.core.paths import Paths, find_paths

@@ -1,4 +1,4 @@
-"""What every backend must do. Subclass it, with ``backend`` and ``machine`` fixtures, to hold one to it."""
+"""What every backend must do. Subclass one of these, with ``backend`` and ``machine`` fixtures, to try one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import socket
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from provisioner.backends.base import Backend, Endpoint, Machine, State
+from provisioner.core.errors import InstanceError
 from provisioner.core.reporter import SilentReporter
 
 
@@ -65,6 +68,51 @@ class BackendContract:
         with socket.socket() as client:
             assert client.connect_ex((endpoint.host, endpoint.port)) != 0
 
+    def test_a_machine_can_be_described_before_it_is_made(self, backend: Backend, machine: Machine) -> None:
+        assert machine.name in "\n".join(backend.describe(machine))
+        assert not machine.directory.exists()
+
+    def test_a_disk_becomes_a_base_disk_for_others(
+        self, backend: Backend, machine: Machine, tmp_path: Path
+    ) -> None:
+        disk = tmp_path / "frozen.qcow2"
+        backend.create(machine)
+        backend.freeze(machine, disk)
+        assert disk.stat().st_mode & 0o777 == 0o400
+        assert backend.status(machine).state is State.ABSENT
+        backend.create(replace(machine, base_disk=disk))
+        assert backend.status(machine).state is State.STOPPED
+
+    def test_what_is_not_there_can_be_stopped_and_deleted(self, backend: Backend, machine: Machine) -> None:
+        backend.stop(machine)
+        backend.stop(machine, force=True)
+        backend.delete(machine)
+        assert backend.status(machine).state is State.ABSENT
+
+    def test_a_running_machine_can_be_deleted(self, backend: Backend, machine: Machine) -> None:
+        endpoint = self.start(backend, machine)
+        backend.delete(machine)
+        assert backend.status(machine).state is State.ABSENT
+        with socket.socket() as client:
+            assert client.connect_ex((endpoint.host, endpoint.port)) != 0
+
+    def test_the_disk_of_a_machine_at_rest_can_be_kept_and_returned_to(
+        self, backend: Backend, machine: Machine, tmp_path: Path
+    ) -> None:
+        kept = tmp_path / "kept"
+        kept.mkdir()
+        backend.create(machine)
+        backend.capture(machine, kept)
+        before = machine.overlay.read_bytes()
+        machine.overlay.write_bytes(b"something else")
+        backend.place(machine, kept)
+        assert machine.overlay.read_bytes() == before
+        assert backend.status(machine).state is State.STOPPED
+
+
+class MemoryContract(BackendContract):
+    """What a backend must do besides when it can save memory."""
+
     def test_memory_is_saved_and_resumed_once(self, backend: Backend, machine: Machine) -> None:
         assert backend.shape(machine) is not None
         self.start(backend, machine)
@@ -107,15 +155,18 @@ class BackendContract:
             assert backend.resume(machine, SilentReporter())
             backend.stop(machine, force=True)
 
-    def test_what_is_not_there_can_be_stopped_and_deleted(self, backend: Backend, machine: Machine) -> None:
-        backend.stop(machine)
-        backend.stop(machine, force=True)
-        backend.delete(machine)
-        assert backend.status(machine).state is State.ABSENT
 
-    def test_a_running_machine_can_be_deleted(self, backend: Backend, machine: Machine) -> None:
-        endpoint = self.start(backend, machine)
-        backend.delete(machine)
-        assert backend.status(machine).state is State.ABSENT
-        with socket.socket() as client:
-            assert client.connect_ex((endpoint.host, endpoint.port)) != 0
+class NoMemoryContract(BackendContract):
+    """What a backend must say when it cannot."""
+
+    def test_it_says_that_it_cannot_save_memory(self, backend: Backend, machine: Machine, tmp_path: Path) -> None:
+        assert backend.shape(machine) is None
+        assert backend.channel(machine) is None
+        self.start(backend, machine)
+        with pytest.raises(InstanceError) as saving:
+            backend.save(machine)
+        with pytest.raises(InstanceError) as keeping:
+            backend.capture(machine, tmp_path)
+        assert saving.value.code == keeping.value.code == "save-unsupported"
+        assert backend.status(machine).state is State.RUNNING
+        assert backend.resume(machine, SilentReporter()) is None

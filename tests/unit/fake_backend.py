@@ -21,18 +21,20 @@ class FakeBackend:
     ``calls`` lists what was called, as (method, machine name or architecture). ``fail("start", error)`` makes
     the next call of that method raise, before it has done anything; several are raised one after another.
     ``booted`` has the kernel that each machine was started with.
-    ``saves`` says whether it can save memory. A guest that runs answers on its ``channel``, unless it was
-    resumed while ``wakes`` is False.
+    ``saves`` says whether it can save memory, ``greets`` is what it wants done in guests that have booted.
+    A guest that runs answers on its ``channel``, unless it was resumed while ``wakes`` is False.
     ``endpoint`` may be set to that of a real server, for example a fake sshd, to be handed out instead.
     """
 
     name = "fake"
+    host_address = "192.0.2.1"
 
     def __init__(self, endpoint: Endpoint | None = None) -> None:
         self.calls: list[tuple[str, str]] = []
         self.endpoint = endpoint
         self.booted: dict[str, Path] = {}
         self.saves = self.wakes = True
+        self.greets: tuple[str, ...] = ()
         self._failures: dict[str, deque[BaseException]] = {}
         self._running: dict[Path, _Machine] = {}
         self._broken: dict[Path, str] = {}
@@ -55,6 +57,12 @@ class FakeBackend:
     def check_host(self, arch: str) -> None:
         self._called("check_host", arch)
 
+    def disk_form(self, arch: str) -> str:
+        return "qcow2"
+
+    def describe(self, machine: Machine) -> list[str]:
+        return [f"by nobody: {machine.name}"]
+
     def create(self, machine: Machine) -> None:
         self._called("create", machine.name)
         ensure_dir(machine.directory)
@@ -71,7 +79,7 @@ class FakeBackend:
                 if isinstance(machine.boot, DirectBoot):
                     self.booted[machine.name] = machine.boot.kernel
                 machine.console_log.write_text("fake guest login: \n")
-                self._running[machine.directory] = _Machine(self.channel(machine))
+                self._running[machine.directory] = _Machine(_channel(machine))
         return self._endpoint(machine)
 
     def status(self, machine: Machine) -> Status:
@@ -96,6 +104,16 @@ class FakeBackend:
         machine.console_log.unlink(missing_ok=True)
         _saved(machine.directory).unlink(missing_ok=True)
 
+    def greeting(self, machine: Machine) -> tuple[str, ...]:
+        return self.greets
+
+    def freeze(self, machine: Machine, disk: Path) -> None:
+        self._called("freeze", machine.name)
+        self._halt(machine)
+        machine.overlay.rename(disk)
+        disk.chmod(0o400)
+        self.delete(machine)
+
     def shape(self, machine: Machine) -> str | None:
         self._called("shape", machine.name)
         return f"{machine.cpus} {machine.memory}" if self.saves else None
@@ -115,7 +133,7 @@ class FakeBackend:
         if not fits:
             reporter.note("The saved memory cannot be used.")
             return None
-        self._running[machine.directory] = _Machine(self.channel(machine), deaf=not self.wakes)
+        self._running[machine.directory] = _Machine(_channel(machine), deaf=not self.wakes)
         return self._endpoint(machine)
 
     def capture(self, machine: Machine, directory: Path) -> None:
@@ -132,8 +150,8 @@ class FakeBackend:
         if _saved(source).exists():
             _saved(machine.directory).write_text(_saved(source).read_text())
 
-    def channel(self, machine: Machine) -> Path:
-        return machine.directory / "channel"
+    def channel(self, machine: Machine) -> Path | None:
+        return _channel(machine) if self.saves else None
 
     def close(self) -> None:
         """End every machine; for fixtures."""
@@ -157,6 +175,10 @@ class FakeBackend:
         self.calls.append((method, what))
         if self._failures.get(method):
             raise self._failures[method].popleft()
+
+
+def _channel(machine: Machine) -> Path:
+    return machine.directory / "channel"
 
 
 def _saved(directory: Path) -> Path:

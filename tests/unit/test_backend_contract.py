@@ -1,4 +1,4 @@
-"""The backend contract, held against the fake backend and against QEMU's backend on a fake QEMU."""
+"""The backend contract, held against the fake backend, and those of QEMU and Lima on fake programs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from provisioner.backends.base import Backend, Machine
 from provisioner.backends.qemu.backend import QemuBackend
-from tests.unit import fake_qemu
-from tests.unit.backend_contract import BackendContract
+from tests.unit import fake_limactl, fake_qemu
+from tests.unit.backend_contract import MemoryContract, NoMemoryContract
 from tests.unit.fake_backend import FakeBackend
 from tests.unit.qemu_machines import make_machine, socket_dir
 
@@ -22,7 +22,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         yield make_machine(tmp_path, sockets, accelerator="tcg")
 
 
-class TestFakeBackend(BackendContract):
+class TestFakeBackend(MemoryContract):
     @pytest.fixture
     def backend(self) -> Iterator[Backend]:
         backend = FakeBackend()
@@ -38,7 +38,7 @@ class TestFakeBackend(BackendContract):
         assert backend.calls == [("create", machine.name)] * 2
 
 
-class TestQemuBackend(BackendContract):
+class TestQemuBackend(MemoryContract):
     @pytest.fixture
     def backend(self, tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
         fake_qemu.install(tmp_path / "bin")
@@ -47,3 +47,11 @@ class TestQemuBackend(BackendContract):
         backend = QemuBackend(tmp_path / "host.json")
         yield backend
         backend.delete(machine)
+
+
+class TestLimaBackend(NoMemoryContract):
+    @pytest.fixture
+    def backend(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
+        with fake_limactl.installed(monkeypatch) as lab:
+            yield lab.backend()
+            lab.backend().delete(machine)

@@ -141,7 +141,7 @@ def test_every_mistake_of_every_layer_at_once(load: Load, project: Path) -> None
         load,
         "memroy: 3G\n",
         "cpus: two\n\nmemory: 2048\nram: 3G\nmemory: 3G\ndisk: [1]\npackages: htop\n? [a]\n: 3\n"
-        "backend: lima\nmirror: ftp://x\nca: [missing.pem, .]\nimage: {}\n",
+        "backend: vmware\nmirror: ftp://x\nca: [missing.pem, .]\nimage: {}\n",
         {"EBPF_DEV_MEMROY": "1", "EBPF_DEV_ACCELERATOR": "warp"},
         disk="1G",
     )
@@ -155,7 +155,7 @@ def test_every_mistake_of_every_layer_at_once(load: Load, project: Path) -> None
         f"{file}:6: disk: must be one value, not a list",
         f"{file}:7: packages: must be a list, such as [one, two], not 'htop'",
         f"{file}:8: a list cannot name a setting",
-        f"{file}:10: backend: 'lima' is not one of: qemu",
+        f"{file}:10: backend: 'vmware' is not one of: qemu, lima",
         f"{file}:11: mirror: 'ftp://x' is not an address such as http://HOST:PORT/PATH",
         f"{file}:12: ca: {project / 'missing.pem'} does not exist; give the file of a certificate",
         f"{file}:13: image: must be one value, not a mapping",

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from provisioner.backends.banner import BannerWatch
 from provisioner.backends.base import Endpoint
+from provisioner.backends.console import ConsoleWatch, last_lines, plain_text
 from provisioner.backends.qemu import tools
-from provisioner.backends.qemu.banner import BannerWatch
-from provisioner.backends.qemu.console import ConsoleWatch, last_lines, plain_text
 from provisioner.backends.qemu.kvm import find_kvm_problem
 from provisioner.backends.qemu.qmp import Qmp, QmpError, is_ssh_taken, parse_ssh_port
 from provisioner.backends.qemu.refusals import Circumstances, Refusals

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from provisioner.backends.base import DirectBoot, Endpoint, Machine, State, Status
 from provisioner.backends.qemu import tools
-from provisioner.backends.qemu.accelerator import (
-    HARDWARE,
-    AcceleratorFacts,
-    Verdict,
-    choose,
-    gather_facts,
-    judge,
-)
+from provisioner.backends.qemu.accelerator import Verdict, gather_facts
 from provisioner.backends.qemu.boot import SILENCE, Started, wait_for_banner
 from provisioner.backends.qemu.command import qemu_command
 from provisioner.backends.qemu.devices import Memory
@@ -36,13 +29,13 @@ from provisioner.backends.qemu.layout import QemuFiles, check_socket_dir
 from provisioner.backends.qemu.process import QemuProcess, StartedElsewhereError
 from provisioner.backends.qemu.qmp import LEAVE_OUT_SHARED, Qmp, QmpError
 from provisioner.backends.qemu.record import recorded_accelerator
-from provisioner.backends.qemu.refusals import Circumstances, Refusals
 from provisioner.backends.qemu.saved import UNPROVEN, SavedMemory, read_saved, write_saved
+from provisioner.backends.qemu.selection import GatherFacts, Selection
 from provisioner.backends.qemu.shape import machine_shape
 from provisioner.backends.qemu.suspend import let_go_on, read_state, write_state
+from provisioner.core.addresses import HOST_AS_SEEN_BY_GUEST
 from provisioner.core.errors import EbpfDevError, GuestError, HostError, InstanceError
 from provisioner.core.files import copy_sparse, share_file
-from provisioner.core.host import this_host
 from provisioner.core.paths import ensure_dir
 from provisioner.core.process import require_tool
 from provisioner.core.reporter import Reporter
@@ -73,8 +66,6 @@ _STATE_WORDS = {
     "guest-panicked": "its kernel panicked",
 }
 
-GatherFacts = Callable[[str, "frozenset[str]"], AcceleratorFacts]
-
 
 class QemuBackend:
     """Implements ``Backend``; ``host_facts`` is where failures of accelerators are remembered.
@@ -84,10 +75,10 @@ class QemuBackend:
     """
 
     name = "qemu"
+    host_address = HOST_AS_SEEN_BY_GUEST
 
     def __init__(self, host_facts: Path, *, gather: GatherFacts = gather_facts, silence: float = SILENCE) -> None:
-        self._refusals = Refusals(host_facts)
-        self._gather = gather
+        self._selection = Selection(host_facts, gather)
         self._silence = silence
         self._children: list[subprocess.Popen[bytes]] = []
 
@@ -98,7 +89,16 @@ class QemuBackend:
 
     def probe_accelerators(self, arch: str) -> tuple[Verdict, ...]:
         """A verdict on every accelerator of this system for guests of ``arch``, the best first."""
-        return judge(self._facts(arch, remembered=True))
+        return self._selection.verdicts(arch)
+
+    def disk_form(self, arch: str) -> str:
+        return "qcow2"
+
+    def describe(self, machine: Machine) -> list[str]:
+        """The command line, with emulation where the accelerator is still to be chosen."""
+        shown = "tcg" if machine.accelerator == "auto" else machine.accelerator
+        command = shlex.join(qemu_command(machine, shown))
+        return [f"with {machine.accelerator} acceleration, for example {shown}:", f"  {command}"]
 
     def create(self, machine: Machine) -> None:
         """Make the overlay unless it is there.
@@ -151,8 +151,7 @@ class QemuBackend:
             endpoint = self._boot(machine, None, reporter, timeout)
         except AcceleratorFailure as failure:
             return self._fall_back(machine, failure, reporter, timeout)
-        if machine.accelerator not in ("auto", "tcg"):
-            self._refusals.forget(self._circumstances(machine.arch, machine.accelerator))
+        self._selection.forget(machine)
         return endpoint
 
     def status(self, machine: Machine) -> Status:
@@ -186,9 +185,19 @@ class QemuBackend:
         self.stop(machine, force=True)
         QemuFiles(machine).remove()
 
+    def greeting(self, machine: Machine) -> tuple[str, ...]:
+        return ()
+
+    def freeze(self, machine: Machine, disk: Path) -> None:
+        """The overlay becomes the base disk; what it stands on must stay."""
+        self.stop(machine, timeout=120)
+        machine.overlay.rename(disk)
+        disk.chmod(0o400)
+        self.delete(machine)
+
     def shape(self, machine: Machine) -> str | None:
         """See ``Backend.shape``."""
-        accelerator = choose(judge(self._facts(machine.arch, remembered=True)), machine.accelerator).accelerator
+        accelerator = self._selection.expect(machine)
         saveable = isinstance(machine.boot, DirectBoot) and machine.seed is None and accelerator not in UNPROVEN
         return machine_shape(machine, accelerator) if saveable else None
 
@@ -250,7 +259,7 @@ class QemuBackend:
         # Last: its record says that the disk is the one of this memory.
         _share_saved(kept, files)
 
-    def channel(self, machine: Machine) -> Path:
+    def channel(self, machine: Machine) -> Path | None:
         return QemuFiles(machine).channel
 
     def _resume(self, machine: Machine, saved: SavedMemory) -> Endpoint:
@@ -275,7 +284,7 @@ class QemuBackend:
         with reporter.step(f"Booting {machine.name}") as step:
             started = self._adopt(machine)
             if started is None:
-                started = self._launch_or_adopt(machine, accelerator or self._choose(machine, reporter))
+                started = self._launch_or_adopt(machine, accelerator or self._selection.choose(machine, reporter))
             return wait_for_banner(started, step, timeout, self._silence)
 
     def _fall_back(
@@ -290,34 +299,10 @@ class QemuBackend:
                 details=failure.details,
                 hint=failure.cure or "Set the accelerator to 'auto' to fall back to emulation.",
             ) from failure
-        reporter.note(
-            f"{name.upper()} cannot boot Linux on this host ({failure.reason}); using emulation, which is "
-            f"slower. This is remembered until QEMU or the host's kernel changes. {failure.cure}".rstrip()
-        )
+        self._selection.announce(failure, reporter)
         endpoint = self._boot(machine, "tcg", reporter, timeout)
-        self._refusals.remember(self._circumstances(machine.arch, name), failure.reason)
+        self._selection.remember(machine.arch, failure)
         return endpoint
-
-    def _choose(self, machine: Machine, reporter: Reporter) -> str:
-        if machine.accelerator == "tcg":
-            return "tcg"
-        # Somebody who insists on an accelerator gets it tried again.
-        facts = self._facts(machine.arch, remembered=machine.accelerator == "auto")
-        verdicts = judge(facts)
-        for verdict in verdicts:
-            reporter.debug(f"accelerator {verdict.accelerator}: {verdict.reason}")
-        return choose(verdicts, machine.accelerator).accelerator
-
-    def _facts(self, arch: str, *, remembered: bool) -> AcceleratorFacts:
-        facts = self._gather(arch, tools.built_in_accelerators(arch))
-        hardware = HARDWARE.get(facts.host.system)
-        if not remembered or hardware is None:
-            return facts
-        return replace(facts, refused=self._refusals.find(self._circumstances(arch, hardware)))
-
-    def _circumstances(self, arch: str, accelerator: str) -> Circumstances:
-        version = tools.show_version(tools.check_version(arch))
-        return Circumstances(accelerator, version, this_host().kernel)
 
     def _adopt(self, machine: Machine) -> Started | None:
         """The QEMU that exists already, made to go on if it can; one that cannot is ended."""

@@ -6,13 +6,14 @@ import subprocess
 import time
 from dataclasses import dataclass
 
+from provisioner.backends.banner import BannerWatch
 from provisioner.backends.base import Endpoint, Machine
-from provisioner.backends.qemu.banner import BannerWatch
-from provisioner.backends.qemu.console import ConsoleWatch, last_lines
+from provisioner.backends.console import ConsoleWatch, last_lines
 from provisioner.backends.qemu.failures import AcceleratorFailure, disk_full, explain_death
 from provisioner.backends.qemu.process import QemuProcess
 from provisioner.backends.qemu.qmp import QmpError
-from provisioner.core.errors import EbpfDevError, GuestError, InstanceError
+from provisioner.backends.silence import guest_panic, guest_silent
+from provisioner.core.errors import EbpfDevError, InstanceError
 from provisioner.core.reporter import Step
 
 #: Seconds between two looks for the banner; the tool may be this much later than the guest.
@@ -104,7 +105,7 @@ class _BootWatch:
             reason = f"the guest wrote nothing to its console for {self._silence:.0f} s"
             raise AcceleratorFailure(started.accelerator, reason)
         if elapsed > self._timeout:
-            raise _guest_silent(self._machine, self._timeout)
+            raise guest_silent(self._machine, self._timeout)
 
 
 def explain_state(started: Started, state: str) -> EbpfDevError | AcceleratorFailure:
@@ -119,23 +120,4 @@ def explain_state(started: Started, state: str) -> EbpfDevError | AcceleratorFai
         code="start-failed",
         details=log or last_lines(machine.console_log),
         hint=f"`ebpf-dev down {machine.name}`, then `ebpf-dev up {machine.name}`.",
-    )
-
-
-def guest_panic(machine: Machine, panic: str) -> GuestError:
-    return GuestError(
-        f"the kernel of {machine.name!r} gave up while booting: {panic}",
-        code="guest-panic",
-        details=last_lines(machine.console_log, 30),
-        hint=f"`ebpf-dev logs {machine.name}` shows its console; try another --kernel or more --memory.",
-    )
-
-
-def _guest_silent(machine: Machine, timeout: float) -> GuestError:
-    return GuestError(
-        f"the guest {machine.name!r} did not answer over SSH within {timeout:.0f} s",
-        code="guest-silent",
-        details=last_lines(machine.console_log) or "(its console is empty)",
-        hint=f"It still runs: `ebpf-dev up {machine.name}` waits again, "
-        f"`ebpf-dev logs {machine.name} --follow` shows what it is doing.",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from provisioner.backends.base import Machine
-from provisioner.backends.qemu.console import last_lines
+from provisioner.backends.console import last_lines
 from provisioner.backends.qemu.hvf import explain_hvf
 from provisioner.backends.qemu.layout import QemuFiles
 from provisioner.backends.qemu.process import QemuProcess

@@ -14,13 +14,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from provisioner.backends.qemu.layout import QemuFiles
 from provisioner.backends.qemu.qmp import Qmp, QmpError
 from provisioner.core.files import write_json
-from provisioner.core.process import run_tool
+from provisioner.core.process import command_line
 
 _TICK = 0.02
 #: Seconds for which somebody who only looks whether the lock is held may be in the way.
@@ -140,15 +139,3 @@ def _lock(handle: int, kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def command_line(pid: int) -> str:
-    """The command line of a process, "" when there is no such process (or it is a zombie)."""
-    proc = Path("/proc")
-    if (proc / "self").exists():
-        try:
-            return (proc / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            return ""
-    argv = ["ps", "-ww", "-o", "command=", "-p", str(pid)]
-    return run_tool(argv, needed_for="to recognise QEMU's process", check=False).stdout

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from provisioner.backends.qemu.console import last_lines
+from provisioner.backends.console import last_lines
 from provisioner.backends.qemu.failures import disk_full
 from provisioner.backends.qemu.layout import QemuFiles
 from provisioner.backends.qemu.process import QemuProcess

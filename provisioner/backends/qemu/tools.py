@@ -6,6 +6,7 @@ import functools
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from provisioner.backends.qemu.arch import Traits, architecture
 from provisioner.backends.qemu.hvf import explain_hvf
@@ -129,8 +130,25 @@ def migration_capabilities(arch: str) -> frozenset[str]:
 
 def virtual_size(disk: Path) -> int:
     """The size in bytes that a guest sees of a disk; raises HostError("tool-failed")."""
+    return int(_image_info(disk)["virtual-size"])
+
+
+def find_backing(disk: Path) -> str | None:
+    """What a disk stands on, None when it is whole by itself; raises HostError("tool-failed")."""
+    backing = _image_info(disk).get("backing-filename")
+    return str(backing) if backing else None
+
+
+def _image_info(disk: Path) -> dict[str, Any]:
     argv: list[str | Path] = ["qemu-img", "info", "--force-share", "--output=json", disk]
-    return int(json.loads(run_tool(argv, needed_for="to read a disk image").stdout)["virtual-size"])
+    info: dict[str, Any] = json.loads(run_tool(argv, needed_for="to read a disk image").stdout)
+    return info
+
+
+def flatten(disk: Path, target: Path) -> None:
+    """Write a disk and everything below it into one qcow2; raises HostError("tool-failed")."""
+    argv: list[str | Path] = ["qemu-img", "convert", "-O", "qcow2", disk, target]
+    run_tool(argv, needed_for="to copy a disk image", timeout=900)
 
 
 def copy_first_sector(disk: Path, target: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Waiting for sshd's banner on a port that QEMU forwards."""
+"""Waiting for sshd's banner on a port that the hypervisor forwards."""
 
 from __future__ import annotations
 

@@ -1,0 +1,69 @@
+"""What Lima's last words mean."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from provisioner.core.errors import EbpfDevError, HostError, InstanceError
+
+#: (what Lima says, code, brief, hint), the first match counts.
+_KNOWN = (
+    (r"must not run as the root", "lima-root", "Lima does not run as root",
+     "Run ebpf-dev as an ordinary user, or use `--backend qemu`."),
+    (r"under rosetta", "lima-rosetta", "this limactl was built for another processor",
+     "Install Lima for this Mac's own processor: `brew reinstall lima`."),
+    (r"UNIX_PATH_MAX|socket path .* too long", "lima-home-too-long",
+     "the path of Lima's directory is too long for its sockets", "Set EBPF_DEV_HOME to a shorter path."),
+    (r"(unsupported|unknown|invalid) (driver|vmType)|driver .* (not found|is not supported)|vmType .* must be",
+     "lima-driver", "this Lima lacks the driver that the machine needs",
+     "Reinstall Lima, or use `--backend qemu`."),
+    (r'"qemu-(system-\w+|img)": executable file not found', "tool-missing", "Lima's driver needs QEMU",
+     "Run `ebpf-dev doctor --fix` to install what is missing."),
+    (r"could not find firmware", "firmware-missing", "Lima found no UEFI firmware for this machine",
+     "Install it (Debian and Ubuntu: qemu-efi-aarch64; Homebrew's qemu brings it along)."),
+    (r"HV_DENIED|com\.apple\.security\.hypervisor", "hvf-denied", "macOS does not let this program use HVF",
+     "Reinstall QEMU and Lima from Homebrew, whose programs are signed for it."),
+    (r"[Nn]o space left on device", "disk-full", "the disk that holds Lima's directory is full",
+     "Free some space there, then try again."),
+)  # fmt: skip
+
+
+def last_words(log: str) -> str:
+    """The last warnings and errors in Lima's JSON log, as text; what is no JSON is taken as it is."""
+    lines = []
+    for line in log.splitlines():
+        try:
+            entry = json.loads(line)
+            if entry.get("level") not in ("info", "debug"):
+                lines.append(str(entry.get("msg", "")))
+        except (ValueError, AttributeError):
+            lines.append(line)
+    return "\n".join(line for line in lines if line.strip())
+
+
+def explain_refusal(command: str, log: str) -> EbpfDevError:
+    """The error for a subcommand that failed, from what it wrote."""
+    words = last_words(log)
+    return find_known(words) or InstanceError(
+        f"`limactl {command}` failed",
+        code="lima-failed",
+        details=words,
+        hint="Run `ebpf-dev doctor`; `ebpf-dev delete` and `ebpf-dev up` make the machine anew.",
+    )
+
+
+def find_known(words: str) -> HostError | None:
+    """The error that Lima's words stand for, when we know it."""
+    for pattern, code, brief, hint in _KNOWN:
+        if re.search(pattern, words):
+            return HostError(brief, code=code, details=words, hint=hint)
+    return None
+
+
+def unsaveable(name: str) -> InstanceError:
+    return InstanceError(
+        f"Lima cannot save the memory of {name!r}",
+        code="save-unsupported",
+        hint=f"`ebpf-dev down {name} --no-save` shuts it down.",
+    )

@@ -29,6 +29,7 @@ _APT_PACKAGES = {
 }  # fmt: skip
 _BREW_PACKAGES = {
     "qemu-system-x86_64": "qemu", "qemu-system-aarch64": "qemu", "qemu-img": "qemu", "firmware": "qemu",
+    "limactl": "lima",
 }  # fmt: skip
 #: The last tells the kernel about QEMU where systemd does not.
 _FOREIGN_PACKAGES = (TESTER, "qemu-user-static", "binfmt-support")
@@ -39,11 +40,8 @@ def judge_host(found: Findings, settings: Settings) -> list[Check]:
     """The checks that follow from what was found; pure."""
     checks = [
         *mac_checks(found, settings),
-        _qemu(found, settings),
-        busy_qemu(found),
-        _tool(found, "qemu-img", "makes the disks of machines"),
-        *([_firmware(found)] if _needs_firmware(settings) else []),
-        _accelerator(found, settings),
+        *([_lima(found)] if found.driver else []),
+        *(_qemu_checks(found, settings) if found.driver != "vz" else []),
         _resume(found, settings),
         _tool(found, "ssh", "opens shells and copies files"),
         *_package_builder(found, settings),
@@ -52,6 +50,23 @@ def judge_host(found: Findings, settings: Settings) -> list[Check]:
         _places(found.places),
     ]
     return [check for check in checks if check is not None]
+
+
+def _qemu_checks(found: Findings, settings: Settings) -> Iterator[Check | None]:
+    yield _qemu(found, settings)
+    yield busy_qemu(found)
+    yield _tool(found, "qemu-img", "makes the disks of machines")
+    if _needs_firmware(settings):
+        yield _firmware(found)
+    yield _accelerator(found, settings)
+
+
+def _lima(found: Findings) -> Check:
+    fault = found.lima_fault
+    if fault is None:
+        return Check("Lima", True, f"runs machines with its driver {found.driver}")
+    packages = _packages(found, "limactl") if fault.code == "tool-missing" else ()
+    return Check("Lima", False, fault.brief, fault.details, cure=fault.hint, packages=packages)
 
 
 def _packages(found: Findings, tool: str) -> tuple[str, ...]:
@@ -130,6 +145,9 @@ def _accelerator(found: Findings, settings: Settings) -> Check:
 
 
 def _resume(found: Findings, settings: Settings) -> Check:
+    if found.driver:
+        fault = "machines are booted instead of resumed: Lima cannot save their memory"
+        return Check("resume", False, fault, needed=False)
     if not found.verdicts:
         return Check("resume", None, "not checked, as QEMU is missing")
     best = next(verdict.accelerator for verdict in found.verdicts if verdict.usable)

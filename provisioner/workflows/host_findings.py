@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from provisioner.backends.lima.plan import choose_driver
 from provisioner.backends.qemu.accelerator import Verdict
 from provisioner.backends.qemu.arch import ARCHITECTURES
 from provisioner.backends.qemu.firmware import find_firmware
@@ -20,6 +21,7 @@ from provisioner.core.paths import Paths
 from provisioner.core.process import find_tool
 from provisioner.images.foreign import check_programs_run
 from provisioner.images.hostapt import read_host_apt
+from provisioner.workflows.backends import make_backend
 
 _TOOLS = ("qemu-img", "mmdebstrap", "mke2fs", "newuidmap", "ssh", "brew", "limactl")
 
@@ -39,7 +41,8 @@ class Findings:
     ``tools`` maps names to paths, None when missing. ``space`` maps directories to what is free there.
     ``subids`` holds the texts of /etc/subuid and /etc/subgid. ``sources`` are the URIs of the host's apt.
     ``verdicts`` is None when QEMU is missing and nothing could be probed; ``capabilities`` are what QEMU can be
-    told about saving and resuming machines.
+    told about saving and resuming machines. ``driver`` is what runs machines below Lima, "" where Lima is not to
+    run them, and ``lima_fault`` what keeps it from that.
     """
 
     facts: HostFacts
@@ -54,6 +57,8 @@ class Findings:
     places: tuple[Place, ...] = ()
     subids: tuple[str, str] = ("", "")
     namespaces_fault: str = ""
+    driver: str = ""
+    lima_fault: HostError | None = None
     sources: tuple[str, ...] = ()
 
 
@@ -77,6 +82,8 @@ def look_at_host(paths: Paths, settings: Settings, facts: HostFacts) -> Findings
         places=tuple(_look_at_places(paths, facts.uid)),
         subids=(_text("/etc/subuid"), _text("/etc/subgid")),
         namespaces_fault=_look_at_namespaces() if facts.system == "linux" else "",
+        driver=choose_driver(facts, settings.arch, settings.accelerator) if settings.backend == "lima" else "",
+        lima_fault=_look_at_lima(paths, settings) if settings.backend == "lima" else None,
         sources=tuple(dict.fromkeys(source.uri for source in read_host_apt().sources)) if on_apt else (),
     )
 
@@ -94,6 +101,14 @@ def _look_at_qemu(settings: Settings, emulator: Path | None) -> tuple[Version | 
         return qemu_version(settings.arch), ""
     except HostError as exc:
         return None, "\n".join(filter(None, (exc.brief, exc.details)))
+
+
+def _look_at_lima(paths: Paths, settings: Settings) -> HostError | None:
+    try:
+        make_backend("lima", paths).check_host(settings.arch)
+    except HostError as exc:
+        return exc
+    return None
 
 
 def _look_at_firmware(settings: Settings, emulator: Path | None) -> str:

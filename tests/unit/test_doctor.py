@@ -490,3 +490,18 @@ def test_the_probe_is_a_shell_script_that_runs_anywhere() -> None:
     checks = by_name(guest_checks(Here("")))  # type: ignore[arg-type]
     assert os.uname().release in checks["guest kernel"].summary
     assert checks["guest clock"].ok
+
+
+def test_lima_is_judged_where_it_is_to_run_machines() -> None:
+    assert "Lima" not in judged()
+    checks = judged(driver="qemu")
+    assert checks["Lima"].ok
+    assert checks["qemu-system-x86_64"].ok
+    assert not checks["resume"].ok
+    assert not checks["resume"].needed
+    fault = HostError("limactl is not installed", code="tool-missing", hint="Install it.")
+    mac = judged(facts=MAC, driver="vz", lima_fault=fault)
+    assert not mac["Lima"].ok
+    assert mac["Lima"].packages == ("lima",)
+    assert "accelerator" not in mac
+    assert "qemu-img" not in mac

@@ -15,7 +15,15 @@ from typing import Any
 
 from provisioner.backends.base import Endpoint, FirmwareBoot, Machine, State, Status
 from provisioner.backends.lima.boot import Start, is_ours, running_pids, wait_for_banner
-from provisioner.backends.lima.failures import unsaveable
+from provisioner.backends.lima.failures import (
+    as_root,
+    no_disk,
+    no_driver,
+    no_image,
+    no_limactl,
+    unsaveable,
+    will_not_end,
+)
 from provisioner.backends.lima.layout import LimaFiles, check_home, whole_disk
 from provisioner.backends.lima.limactl import TOOL, Limactl, Row, check_version
 from provisioner.backends.lima.plan import HOST, USER, Keys, choose_driver, render_config, render_emulator
@@ -30,7 +38,7 @@ from provisioner.core.errors import HostError, InstanceError
 from provisioner.core.files import copy_sparse, locked, write_atomic, write_json
 from provisioner.core.host import HostFacts, this_host
 from provisioner.core.paths import ensure_dir
-from provisioner.core.process import require_tool
+from provisioner.core.process import find_tool, require_tool
 from provisioner.core.reporter import Reporter
 
 SCHEMA = 1
@@ -81,23 +89,16 @@ class LimaBackend:
 
     def check_host(self, arch: str) -> None:
         """Raise HostError("tool-missing", "lima-root", "lima-too-old", "lima-home-too-long", "lima-driver")."""
-        require_tool(TOOL, "to run the virtual machine")
-        if self._host().is_root:
-            raise HostError(
-                "Lima does not run as root",
-                code="lima-root",
-                hint="Run ebpf-dev as an ordinary user, or use `--backend qemu`.",
-            )
+        host = self._host()
+        if find_tool(TOOL) is None:
+            raise no_limactl(host.system)
+        if host.is_root:
+            raise as_root()
         check_version(self._limactl)
         check_home(self._home)
-        driver = choose_driver(self._host(), arch, "auto")
+        driver = choose_driver(host, arch, "auto")
         if driver not in (known := self._limactl.drivers()):
-            raise HostError(
-                f"this Lima lacks the driver {driver!r} that a machine needs here",
-                code="lima-driver",
-                details=f"it has: {', '.join(sorted(known)) or 'none'}",
-                hint="Reinstall Lima, or use `--backend qemu`.",
-            )
+            raise no_driver(driver, known)
         if driver == "qemu":
             tools.check_version(arch)
             require_tool("qemu-img", "to make the machine's disk")
@@ -122,12 +123,7 @@ class LimaBackend:
         if self._is_whole(files):
             return
         if not machine.base_disk.is_file():
-            raise InstanceError(
-                f"the disk image under {machine.name!r} is missing",
-                code="image-missing",
-                details=str(machine.base_disk),
-                hint=f"`ebpf-dev delete {machine.name}`, then `ebpf-dev up {machine.name}` makes it anew.",
-            )
+            raise no_image(machine.name, machine.base_disk)
         ensure_dir(machine.directory)
         self._plant_key()
         self._remove(files)  # what is left of a creation that was interrupted
@@ -269,12 +265,7 @@ class LimaBackend:
         with reporter.step(f"Booting {machine.name}") as step:
             row = self._settled_row(files)
             if row is None or not self._is_whole(files):
-                raise InstanceError(
-                    f"the machine {machine.name!r} has no disk",
-                    code="start-failed",
-                    details=str(files.disk),
-                    hint=f"`ebpf-dev delete {machine.name}`, then `ebpf-dev up {machine.name}` makes it anew.",
-                )
+                raise no_disk(machine.name, files.disk)
             if row.status == RUNNING:
                 start = Start(machine, files, str(_read(files).get("accelerator", "tcg")))
             else:
@@ -320,12 +311,7 @@ class LimaBackend:
         deadline = time.monotonic() + _KILL_TIMEOUT
         while left := [pid for pid in left if is_ours(files, pid)]:
             if time.monotonic() > deadline:
-                raise InstanceError(
-                    f"the machine {files.machine.name!r} does not end",
-                    code="stop-failed",
-                    details=f"processes {left}",
-                    hint=f"`kill -9 {' '.join(map(str, left))}` by hand.",
-                )
+                raise will_not_end(files.machine.name, left)
             time.sleep(_TICK)
         self._reap()
 

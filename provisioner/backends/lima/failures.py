@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 from provisioner.core.errors import EbpfDevError, HostError, InstanceError
 
@@ -59,6 +60,60 @@ def find_known(words: str) -> HostError | None:
         if re.search(pattern, words):
             return HostError(brief, code=code, details=words, hint=hint)
     return None
+
+
+def no_limactl(system: str) -> HostError:
+    on_mac = "`ebpf-dev doctor --fix` installs it."
+    elsewhere = "Install it from Lima's releases (no distribution has it), or use `--backend qemu`."
+    return HostError(
+        "limactl is not installed; it is needed to run the virtual machine",
+        code="tool-missing",
+        hint=on_mac if system == "macos" else elsewhere,
+    )
+
+
+def as_root() -> HostError:
+    return HostError(
+        "Lima does not run as root",
+        code="lima-root",
+        hint="Run ebpf-dev as an ordinary user, or use `--backend qemu`.",
+    )
+
+
+def no_driver(driver: str, known: frozenset[str]) -> HostError:
+    return HostError(
+        f"this Lima lacks the driver {driver!r} that a machine needs here",
+        code="lima-driver",
+        details=f"it has: {', '.join(sorted(known)) or 'none'}",
+        hint="Reinstall Lima, or use `--backend qemu`.",
+    )
+
+
+def no_disk(name: str, disk: Path) -> InstanceError:
+    return InstanceError(
+        f"the machine {name!r} has no disk",
+        code="start-failed",
+        details=str(disk),
+        hint=f"`ebpf-dev delete {name}`, then `ebpf-dev up {name}` makes it anew.",
+    )
+
+
+def no_image(name: str, disk: Path) -> InstanceError:
+    return InstanceError(
+        f"the disk image under {name!r} is missing",
+        code="image-missing",
+        details=str(disk),
+        hint=f"`ebpf-dev delete {name}`, then `ebpf-dev up {name}` makes it anew.",
+    )
+
+
+def will_not_end(name: str, pids: list[int]) -> InstanceError:
+    return InstanceError(
+        f"the machine {name!r} does not end",
+        code="stop-failed",
+        details=f"processes {pids}",
+        hint=f"`kill -9 {' '.join(map(str, pids))}` by hand.",
+    )
 
 
 def unsaveable(name: str) -> InstanceError:

@@ -172,6 +172,20 @@ def test_what_lima_refuses_is_explained(words: str, code: str) -> None:
     assert error.hint
 
 
+def test_what_qemu_complains_about_is_found_among_what_lima_tells() -> None:
+    lines = [
+        ("info", "Starting QEMU (hint: to watch the boot progress, see `serial*.log`)"),
+        ("debug", "qemu[stderr]: Could not access KVM kernel module: Permission denied"),
+        ("warning", "[hostagent] failed to open the QMP socket"),
+        ("warning", "failed to open the QMP socket"),
+        ("fatal", "exiting, status={Running:false Degraded:false Exiting:true} (hint: see `ha.stderr.log`)"),
+    ]
+    log = "\n".join(json.dumps({"level": level, "msg": text}) for level, text in lines)
+    assert last_words(log, "") == (
+        "Could not access KVM kernel module: Permission denied\nfailed to open the QMP socket"
+    )
+
+
 def test_words_that_are_no_json_are_kept() -> None:
     assert last_words("panic: runtime error\n") == "panic: runtime error"
 

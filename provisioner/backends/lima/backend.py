@@ -334,14 +334,15 @@ class LimaBackend:
 
 def _standalone(base_disk: Path) -> Path:
     """The base disk itself when it stands on no other, else a copy for which that is true: Lima takes no other."""
+    if tools.find_backing(base_disk) is None:
+        return base_disk
     whole = whole_disk(base_disk)
     with locked(whole.with_suffix(".lock")):
-        if whole.exists() or tools.find_backing(base_disk) is None:
-            return whole if whole.exists() else base_disk
-        part = whole.with_suffix(".part")
-        tools.flatten(base_disk, part)
-        part.chmod(0o400)
-        part.replace(whole)
+        if not whole.exists():
+            part = whole.with_suffix(".part")
+            tools.flatten(base_disk, part)
+            part.chmod(0o400)
+            part.replace(whole)
     return whole
 
 

@@ -149,7 +149,7 @@ def is_ours(files: LimaFiles, pid: int) -> bool:
 def explain_failed_start(start: Start) -> EbpfDevError | AcceleratorFailure:
     """The error for a start that Lima gave up."""
     files, name = start.files, start.machine.name
-    words = "\n".join(filter(None, (last_words(last_lines(path)) for path in (files.log, files.agent_log))))
+    words = last_words(last_lines(files.agent_log, 60), last_lines(files.log))
     if start.accelerator == "kvm" and re.search("kvm", words, re.IGNORECASE):
         return AcceleratorFailure("kvm", "QEMU could not use it", words)
     console = last_lines(start.machine.console_log)

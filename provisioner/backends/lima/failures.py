@@ -30,17 +30,27 @@ _KNOWN = (
 )  # fmt: skip
 
 
-def last_words(log: str) -> str:
-    """The last warnings and errors in Lima's JSON log, as text; what is no JSON is taken as it is."""
-    lines = []
-    for line in log.splitlines():
-        try:
-            entry = json.loads(line)
-            if entry.get("level") not in ("info", "debug"):
-                lines.append(str(entry.get("msg", "")))
-        except (ValueError, AttributeError):
-            lines.append(line)
-    return "\n".join(line for line in lines if line.strip())
+#: How Lima passes on what QEMU says, and what it says itself when it has nothing to say.
+_QEMU, _EMPTY = "qemu[stderr]: ", "exiting, status={"
+
+
+def last_words(*logs: str) -> str:
+    """The warnings and errors in Lima's JSON logs, each once; what is no JSON is taken as it is."""
+    lines = [line for log in logs for line in map(_complaint, log.splitlines()) if line.strip()]
+    telling = [line for line in lines if not line.startswith(_EMPTY)]
+    return "\n".join(dict.fromkeys(telling or lines))
+
+
+def _complaint(line: str) -> str:
+    """What a line of the log complains about, "" when it only tells."""
+    try:
+        entry = json.loads(line)
+        message = str(entry.get("msg", "")).removeprefix("[hostagent] ")
+    except (ValueError, AttributeError):
+        return line
+    if message.startswith(_QEMU):
+        return message.removeprefix(_QEMU)
+    return message if entry.get("level") not in ("info", "debug", "trace") else ""
 
 
 def explain_refusal(command: str, log: str) -> EbpfDevError:

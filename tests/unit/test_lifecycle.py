@@ -184,6 +184,16 @@ def test_where_memory_cannot_be_saved_everything_boots(lab: Lab) -> None:
     assert lab.instance("one").status().state is State.RUNNING
 
 
+def test_without_a_line_to_the_guest_its_names_go_over_ssh_after_the_greeting(lab: Lab) -> None:
+    lab.backend.saves = False
+    lab.backend.greets = ("welcome", "home")
+    lab.up("one")
+    greeting, names = lab.guest.commands
+    assert greeting == "welcome home"
+    assert " ebpf-dev-one " in names
+    assert "keeper" not in names
+
+
 def test_a_resumed_guest_that_does_not_answer_is_booted(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab.up("one")
     lab.backend.wakes = False

@@ -106,7 +106,7 @@ def create(name: str, config: Path) -> int:
     shutil.copy(config, instance.directory / "lima.yaml")
     if BEHAVIOUR == "full":
         return fatal("failed to copy: write /x: no space left on device")
-    (instance.directory / "cidata.iso").write_bytes(b"\0\0\ninstance-id: iid-1700000000\n")
+    (instance.directory / "cidata.iso").write_bytes(b"\0\0instance-id: iid-1700000000\nlocal-hostname: x\n")
     if BEHAVIOUR == "halfway":
         os.kill(os.getpid(), signal.SIGKILL)
     (instance.directory / ("diffdisk" if OLD else "disk")).write_bytes(b"a disk\n" * 100)

@@ -196,7 +196,7 @@ class LimaBackend:
 
     def greeting(self, machine: Machine) -> tuple[str, ...]:
         """Let Lima's host agent in, and tell it that the boot is done."""
-        boot = re.search(rb"^instance-id: (\S+)", self._files(machine).seed.read_bytes(), re.MULTILINE)
+        boot = re.search(rb"instance-id: (iid-\d+)", self._files(machine).seed.read_bytes())
         identity = boot[1].decode() if boot else ""
         return ("sh", "-ec", _GREETING, "greet", USER, self._keys.client_public, identity)
 

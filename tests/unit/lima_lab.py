@@ -37,6 +37,8 @@ class LimaLab:
         self.keys = FakeKeys(root / "client_key")
         self.keys.client_key.write_text("private\n")
         self.machine = make_machine(root, root, accelerator="tcg")
+        for name in ("vmlinuz", "initrd"):
+            (root / name).write_text(f"the first {name}\n")
 
     def backend(self, *, silence: float = 60.0, host: HostFacts = LINUX) -> LimaBackend:
         return LimaBackend(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.backends.base import Backend, Machine
+from provisioner.backends.base import Backend, DirectBoot, Machine
 from provisioner.backends.qemu.backend import QemuBackend
 from tests.unit import fake_limactl, fake_qemu
 from tests.unit.backend_contract import MemoryContract, NoMemoryContract
@@ -52,6 +52,9 @@ class TestQemuBackend(MemoryContract):
 class TestLimaBackend(NoMemoryContract):
     @pytest.fixture
     def backend(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
+        assert isinstance(machine.boot, DirectBoot)
+        machine.boot.kernel.touch()
+        machine.boot.initrd.touch()
         with fake_limactl.installed(monkeypatch) as lab:
             yield lab.backend()
             lab.backend().delete(machine)

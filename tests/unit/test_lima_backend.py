@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from provisioner.backends.base import State
+from provisioner.backends.base import DirectBoot, State
 from provisioner.backends.lima.boot import running_pids
 from provisioner.core.errors import GuestError, HostError, InstanceError
 from provisioner.core.host import HostFacts, MacFacts
@@ -162,6 +162,20 @@ def test_changed_processors_and_memory_are_taken_up_at_the_next_start(lab: LimaL
     larger = replace(lab.machine, cpus=4, memory=lab.machine.memory * 2)
     backend.start(larger, QUIET, 20.0)
     assert '--set=.cpus = 4 | .memory = "4096MiB"' in (lab.files.directory / "lima.yaml").read_text()
+
+
+def test_another_kernel_is_taken_up_at_the_next_start(lab: LimaLab) -> None:
+    backend = lab.backend()
+    backend.create(lab.machine)
+    newer = lab.root / "newer"
+    newer.write_text("another kernel\n")
+    assert isinstance(lab.machine.boot, DirectBoot)
+    changed = replace(lab.machine, boot=replace(lab.machine.boot, kernel=newer, cmdline="root=/dev/vdb"))
+    backend.start(changed, QUIET, 20.0)
+    kernel, initrd, cmdline = lab.files.boot
+    assert kernel.read_text() == "another kernel\n"
+    assert initrd.read_text() == "the first initrd\n"
+    assert cmdline.read_text().startswith("root=/dev/vdb console=ttyS0 ")
 
 
 def test_killed_processes_are_no_dead_end(lab: LimaLab) -> None:

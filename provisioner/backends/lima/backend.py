@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import json
 import re
 import shlex
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from provisioner.backends.base import Endpoint, FirmwareBoot, Machine, State, Status
+from provisioner.backends.base import DirectBoot, Endpoint, FirmwareBoot, Machine, State, Status
 from provisioner.backends.lima.boot import Start, is_ours, running_pids, wait_for_banner
 from provisioner.backends.lima.failures import (
     as_root,
@@ -26,7 +27,15 @@ from provisioner.backends.lima.failures import (
 )
 from provisioner.backends.lima.layout import LimaFiles, check_home, whole_disk
 from provisioner.backends.lima.limactl import TOOL, Limactl, Row, check_version
-from provisioner.backends.lima.plan import HOST, USER, Keys, choose_driver, render_config, render_emulator
+from provisioner.backends.lima.plan import (
+    HOST,
+    USER,
+    Keys,
+    choose_driver,
+    kernel_cmdline,
+    render_config,
+    render_emulator,
+)
 from provisioner.backends.lima.status import BROKEN, RUNNING, STOPPED, judge
 from provisioner.backends.qemu import tools
 from provisioner.backends.qemu.accelerator import gather_facts
@@ -288,6 +297,7 @@ class LimaBackend:
         wanted = _changeable(machine)
         if any(record.get(name) != value for name, value in wanted.items()):
             self._limactl.edit(files.name, f'.cpus = {machine.cpus} | .memory = "{machine.memory >> 20}MiB"')
+        _renew_kernel(files, str(record.get("driver", "qemu")))
         write_json(files.record, {**record, **wanted, "accelerator": accelerator})
         files.ssh_config.unlink(missing_ok=True)  # it says the port of the time before
         env = {}
@@ -344,6 +354,18 @@ def _standalone(base_disk: Path) -> Path:
             part.chmod(0o400)
             part.replace(whole)
     return whole
+
+
+def _renew_kernel(files: LimaFiles, driver: str) -> None:
+    """Give Lima the kernel of today, for it boots the copy that it took when the instance was made."""
+    machine = files.machine
+    if not isinstance(machine.boot, DirectBoot):
+        return
+    kernel, initrd, cmdline = files.boot
+    for ours, copy in ((machine.boot.kernel, kernel), (machine.boot.initrd, initrd)):
+        if not copy.exists() or not filecmp.cmp(ours, copy, shallow=False):
+            write_atomic(copy, ours.read_bytes())
+    write_atomic(cmdline, kernel_cmdline(machine.boot, machine.arch, driver).encode())
 
 
 def _link(link: Path, target: Path) -> None:

@@ -44,6 +44,11 @@ class LimaFiles:
         return old if old.exists() else self.directory / "disk"
 
     @property
+    def boot(self) -> tuple[Path, Path, Path]:
+        """Lima's copies of kernel and initrd, and the command line; there for a machine that boots directly."""
+        return self.directory / "kernel", self.directory / "initrd", self.directory / "kernel.cmdline"
+
+    @property
     def consoles(self) -> tuple[Path, ...]:
         """Where the guest's console may be written: by QEMU's serial port, and by vz's virtio port."""
         return self.directory / "serial.log", self.directory / "serialv.log"

@@ -54,7 +54,7 @@ def render_config(machine: Machine, driver: str, disk: Path, keys: Keys, *, uefi
         disk=str(disk),
         kernel=str(boot.kernel) if boot else "",
         initrd=str(boot.initrd) if boot else "",
-        cmdline=f"{boot.cmdline} {_additions(machine, driver)}" if boot else "",
+        cmdline=kernel_cmdline(boot, machine.arch, driver) if boot else "",
         bios=driver == "qemu" and architecture(machine.arch).has_bios and not uefi,
         memory=machine.memory >> 20,
         nameserver=_NAMESERVERS[driver],
@@ -63,11 +63,11 @@ def render_config(machine: Machine, driver: str, disk: Path, keys: Keys, *, uefi
     )
 
 
-def _additions(machine: Machine, driver: str) -> str:
-    """What only whoever chose the serial port and the network can say; see the QEMU backend's command."""
+def kernel_cmdline(boot: DirectBoot, arch: str, driver: str) -> str:
+    """With what only whoever chose the serial port and the network can say; see the QEMU backend's command."""
     if driver == "vz":
-        return "console=hvc0"
-    return f"console={architecture(machine.arch).console} ebpf_dev.ip={_ADDRESS}"
+        return f"{boot.cmdline} console=hvc0"
+    return f"{boot.cmdline} console={architecture(arch).console} ebpf_dev.ip={_ADDRESS}"
 
 
 def _render_plant(keys: Keys) -> str:

@@ -100,6 +100,9 @@ class FakeBackend:
     def delete(self, machine: Machine) -> None:
         self._called("delete", machine.name)
         self._halt(machine)
+        self._remove(machine)
+
+    def _remove(self, machine: Machine) -> None:
         machine.overlay.unlink(missing_ok=True)
         machine.console_log.unlink(missing_ok=True)
         _saved(machine.directory).unlink(missing_ok=True)
@@ -112,7 +115,7 @@ class FakeBackend:
         self._halt(machine)
         machine.overlay.rename(disk)
         disk.chmod(0o400)
-        self.delete(machine)
+        self._remove(machine)
 
     def shape(self, machine: Machine) -> str | None:
         self._called("shape", machine.name)

@@ -114,7 +114,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KernelLab]:
 def test_a_golden_of_its_own_is_made_once(lab: KernelLab) -> None:
     golden = lab.golden("backports")
     assert (golden.release, golden.image_release) == (NEW, OLD)
-    assert lab.steps() == ["create", "start", "stop", "start", "stop"]
+    assert lab.steps() == ["create", "start", "stop", "start", "freeze"]
     assert json.loads((golden.directory / META).read_text())["base_disk"] == str(
         lab.paths.goldens / "abc/disk.qcow2"
     )

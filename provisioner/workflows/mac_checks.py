@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from provisioner.backends.qemu.hvf import missing_hvf
-from provisioner.core.config import BACKENDS, GIB, Settings
+from provisioner.core.config import GIB, Settings
 from provisioner.core.host import BREW_PREFIXES, HostFacts, MacFacts
 from provisioner.workflows.checks import Check
 from provisioner.workflows.host_findings import Findings
@@ -22,7 +22,7 @@ def mac_checks(found: Findings, settings: Settings) -> Iterator[Check]:
     if mac is None:
         return
     yield _homebrew(found, mac)
-    if "lima" in BACKENDS and settings.backend != "lima" and not found.tools.get("limactl"):
+    if not found.driver and not found.tools.get("limactl"):
         yield _no_limactl()
     if mac.translated:
         yield _translated()
@@ -48,7 +48,7 @@ def _homebrew(found: Findings, mac: MacFacts) -> Check:
         return Check(
             "Homebrew",
             False,
-            "missing; QEMU is installed through it",
+            "missing; QEMU and Lima are installed through it",
             cure="Install it first: https://brew.sh",
         )
     if _is_foreign_brew(found.facts, mac):

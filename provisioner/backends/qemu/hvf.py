@@ -54,7 +54,7 @@ def missing_hvf(host: HostFacts) -> Problem:
     if mac.version < HOMEBREW_HVF_FLOOR:
         return Problem(
             f"{reason}: Homebrew builds it for macOS {HOMEBREW_HVF_FLOOR[0]} and later",
-            f"Upgrade macOS (this is {mac.version[0]}.{mac.version[1]}).",
+            f"`brew install lima`, or upgrade macOS (this is {mac.version[0]}.{mac.version[1]}).",
         )
     return Problem(reason, "Install Homebrew's: `brew install qemu`.")
 

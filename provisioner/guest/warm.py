@@ -40,9 +40,9 @@ from provisioner.guest.commands import (
     unreachable,
 )
 
-#: Seconds between two questions whether the guest is there; the third without an answer is the last, so that a
-#: guest that hangs does not hold its users for ever.
-_QUESTION = 20
+#: Seconds between two questions whether the guest is there, and how many may stay without an answer: a guest that
+#: hangs must not hold its users for ever, but a drowning host lets one wait for minutes.
+_QUESTION, _UNANSWERED = 30, 5
 #: What ssh(1) itself returns when it could not connect or lost the connection; a command may return it as well.
 SSH_FAILED = 255
 
@@ -120,7 +120,8 @@ class WarmConnection:
     def _master(self) -> list[str]:
         settings = (
             "ControlMaster=yes", f"ControlPersist={self.idle}", f"ConnectTimeout={self.timeout}",
-            f"ServerAliveInterval={_QUESTION}", "ServerAliveCountMax=3", "KexAlgorithms=^curve25519-sha256",
+            f"ServerAliveInterval={_QUESTION}", f"ServerAliveCountMax={_UNANSWERED}",
+            "KexAlgorithms=^curve25519-sha256",
         )  # fmt: skip
         return self.argv("-f", "-N", *(word for setting in settings for word in ("-o", setting)))
 

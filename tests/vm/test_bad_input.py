@@ -57,6 +57,7 @@ def test_what_holds_no_program_is_refused_on_the_host(instance: Cli, tmp_path: P
         assert told in result.stderr
 
 
+@pytest.mark.nightly
 def test_a_long_verification_is_interrupted_from_the_keyboard(nothing_left: Cli) -> None:
     process = nothing_left.start("run", str(PROGRAMS / "load_long.bpf.c"), "--for", "60")
     read_until(process, "Compiling", RUN)
@@ -66,6 +67,7 @@ def test_a_long_verification_is_interrupted_from_the_keyboard(nothing_left: Cli)
     assert "Traceback" not in said
 
 
+@pytest.mark.nightly
 def test_a_flood_of_printk_is_shown_or_counted(nothing_left: Cli, tmp_path: Path) -> None:
     report = nothing_left.json(
         "run", write(tmp_path, FLOOD), "--for", "3", "--json", "--trigger", "sync", timeout=RUN, check=False
@@ -117,6 +119,7 @@ int main(void)
 """
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("companion", "said"), [(FORKS, "forking 1"), (FILLS, "disk full 1")], ids=["forks", "fills"]
 )
@@ -126,6 +129,7 @@ def test_a_companion_that_goes_too_far(nothing_left: Cli, tmp_path: Path, compan
     assert nothing_left.guest("sh", "-c", "echo there is room > /root/room && cat /root/room && rm /root/room")
 
 
+@pytest.mark.nightly
 def test_a_kernel_that_panics_is_told_and_up_recovers(second: Callable[[str], Cli], tmp_path: Path) -> None:
     cli = second("panics")
     result = cli(

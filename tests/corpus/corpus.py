@@ -94,10 +94,15 @@ def judge(report: dict[str, Any], wanted_output: str = "") -> Outcome:
         attached=by_companion or (states["attached"] > 0 and not states["failed"]),
         seen=seen,
         decoded=seen and not _undecoded(report),
-        explained=bool(error and error["brief"] and (error["details"] or error["hint"])),
+        explained=bool(error and _is_about_program(error) and (error["details"] or error["hint"])),
         note=f"{error['code']}: {error['brief']}" if error else "; ".join(report.get("notes", [])[:1]),
         report=report,
     )
+
+
+def _is_about_program(error: dict[str, Any]) -> bool:
+    """A guest that does not answer explains nothing about the program."""
+    return not error["code"].startswith(("guest-", "instance-", "runner-", "not-running"))
 
 
 def _tells(line: str) -> bool:

@@ -73,6 +73,8 @@ def test_classes() -> None:
     refused = judge(report(error=ERROR, stages=[{"name": "load", "ok": False}], programs=[]))
     assert [runs.reaches(wanted) for wanted in "ABCN"] == [True, True, True, False]
     assert [refused.reaches(wanted) for wanted in "ABCN"] == [False, False, True, True]
+    lost = judge(report(error={**ERROR, "code": "guest-lost"}, stages=[], programs=[]))
+    assert not any(lost.reaches(wanted) for wanted in "ABCN")
 
 
 def test_a_table_gives_cases_with_their_options(tmp_path: Path) -> None:

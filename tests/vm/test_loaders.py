@@ -78,6 +78,7 @@ def xdp_tools(instance: Cli) -> Cli:
     return instance
 
 
+@pytest.mark.nightly
 def test_xdp_loader_loads_and_we_show(xdp_tools: Cli) -> None:
     before = left_in(xdp_tools)
     report = run(xdp_tools, "xdp-counter", "--loader", "xdp-loader", seconds=6)
@@ -90,6 +91,7 @@ def test_xdp_loader_loads_and_we_show(xdp_tools: Cli) -> None:
     await_nothing_left(xdp_tools, before)
 
 
+@pytest.mark.nightly
 def test_a_package_is_added_once(xdp_tools: Cli) -> None:
     assert list(xdp_tools.json("add", "xdp-tools", "--json")["already"]) == ["xdp-tools"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -98,9 +99,16 @@ def cli(request: pytest.FixtureRequest) -> Iterator[Cli]:
     if kept:
         yield Cli(Path(kept).absolute())
         return
+    with empty_home() as cli:
+        yield cli
+
+
+@contextlib.contextmanager
+def empty_home(*settings: tuple[str, str]) -> Iterator[Cli]:
+    """A home without images and goldens, removed afterwards with every machine in it."""
     # Not in /tmp: that is often memory, and a golden takes more than a gigabyte.
     home = Path(tempfile.mkdtemp(prefix="ebpf-dev-test-", dir="/var/tmp"))
-    cli = Cli(home)
+    cli = Cli(home, settings)
     try:
         yield cli
     finally:

@@ -18,7 +18,7 @@ from provisioner.guest.identity import ensure_identity
 from provisioner.images.seed import make_seed
 from tests.unit.http_server import Mirror, serving
 from tests.vm.cloud_image import CloudRoot, cloud_paths, cloud_root, mirror_of
-from tests.vm.conftest import BOOT, FIRST_UP, Cli, kill_group, machines_of, read_until
+from tests.vm.conftest import BOOT, FIRST_UP, Cli, empty_home, kill_group, machines_of, read_until
 from tests.vm.foreign import programs_of
 
 #: Seconds for a first `up` whose image is built through emulation, and provisioned in an emulated guest.
@@ -52,10 +52,10 @@ def mirror(root: CloudRoot, tmp_path: Path) -> Iterator[Mirror]:
 
 
 @pytest.fixture
-def cloud(cli: Cli, mirror: Mirror) -> Iterator[Cli]:
-    cloud = Cli(cli.home, (("EBPF_DEV_IMAGE_MIRROR", mirror.url),))
-    yield cloud
-    cloud("delete", "cloud", timeout=BOOT, check=False)
+def cloud(mirror: Mirror) -> Iterator[Cli]:
+    """Where no image is there yet: one that other tests have built would be taken."""
+    with empty_home(("EBPF_DEV_IMAGE_MIRROR", mirror.url)) as cloud:
+        yield cloud
 
 
 def test_a_cloud_image_becomes_an_instance_though_up_is_killed(cloud: Cli, mirror: Mirror) -> None:
@@ -101,17 +101,13 @@ def test_uefi_starts_what_no_bios_can(root: CloudRoot, cli: Cli, tmp_path: Path)
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("arch", ARCHES)
-def test_an_image_for_uefi_becomes_an_instance(arch: str, cli: Cli, tmp_path: Path) -> None:
+def test_an_image_for_uefi_becomes_an_instance(arch: str, tmp_path: Path) -> None:
     with programs_of(arch), cloud_root(tmp_path, arch) as root:
         mirror = mirror_of(root.uefi_image(tmp_path / "image.qcow2"), arch)
     name = f"uefi-{arch}"
-    with serving(mirror):
-        uefi = Cli(cli.home, (("EBPF_DEV_IMAGE_MIRROR", mirror.url),))
-        try:
-            uefi("up", name, "--arch", arch, timeout=NIGHT)
-            check_guest(uefi, name, arch)
-        finally:
-            uefi("delete", name, timeout=BOOT, check=False)
+    with serving(mirror), empty_home(("EBPF_DEV_IMAGE_MIRROR", mirror.url)) as uefi:
+        uefi("up", name, "--arch", arch, timeout=NIGHT)
+        check_guest(uefi, name, arch)
 
 
 @pytest.mark.nightly

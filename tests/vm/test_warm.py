@@ -16,7 +16,7 @@ NAME = "warm"
 
 
 def masters(cli: Cli) -> list[int]:
-    """The processes that hold a connection to the instance open."""
+    """The processes that hold a connection to the instance open; one that still opens it has another number."""
     config = os.fsencode(find_paths(cli.env).instance(NAME) / "ssh_config")
     found = []
     for entry in Path("/proc").iterdir():
@@ -40,6 +40,7 @@ def wait_for_masters(cli: Cli, count: int) -> list[int]:
 
 def test_it_follows_the_machine_and_ends_with_it(second: Callable[[str], Cli]) -> None:
     cli = second(NAME)
+    cli.guest("true", instance=NAME)
     before = wait_for_masters(cli, 1)
     both = [subprocess.Popen(cli.argv("exec", "-i", NAME, "--", "true"), env=cli.env) for _ in range(2)]
     assert [process.wait(timeout=120) for process in both] == [0, 0]
@@ -56,6 +57,7 @@ def test_it_follows_the_machine_and_ends_with_it(second: Callable[[str], Cli]) -
     assert "not running" in refused.stderr
 
     cli("up", NAME, timeout=BOOT)
+    cli.guest("true", instance=NAME)
     (master,) = wait_for_masters(cli, 1)
     os.kill(master, signal.SIGKILL)
     assert cli.guest("echo", "opened again", instance=NAME) == "opened again\n"

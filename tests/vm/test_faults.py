@@ -248,7 +248,8 @@ def test_many_downs_and_ups_lose_nothing_and_leak_nothing(one: Cli, cycles: int)
     one("down", "one", timeout=BOOT)
     one("up", "one", timeout=BOOT)
     step = (
-        "perl -e 'getpgrp 1 for 1..5'; echo $(($(cat /dev/shm/count) + 1)) | tee /dev/shm/count; pgrep -c sleep; "
+        "perl -e 'getpgrp 1 for 1..5'; count=$(($(cat /dev/shm/count) + 1)); "
+        "echo $count >/dev/shm/count; echo $count; pgrep -c sleep; "
         "bpftool -j map dump name $(bpftool map | grep -o '[a-z.]*bss' | head -n1) | grep -o '\"calls\":[0-9]*'"
     )
     before, calls = traces(one, "one"), 0

@@ -39,10 +39,11 @@ PROXY_FILE = "/etc/apt/apt.conf.d/90ebpf-dev-proxy"
 PROXY_TEMPLATE = "network/apt-proxy.conf.j2"
 
 #: Where a kernel may come from: the guest's own sources, and beside them the suite of backports in a file of ours.
-#: A guest that only looks keeps its sources as they are; both share the lists that were fetched.
+#: A guest that only looks keeps its sources as they are; both share the lists that were fetched. A provisioned
+#: guest has none at first, and without --no-release-info apt then names no archive at all.
 _KERNEL_SOURCES = f"{HOME}/kernel-sources.d"
 _BACKPORTS_FILE = "ebpf-dev-backports.list"
-_PREPARE_SOURCES = """
+_PREPARE_SOURCES = r"""
 set -e
 parts=$1 file=$2 suite=$3
 rm -rf "$parts"
@@ -51,7 +52,8 @@ for source in /etc/apt/sources.list.d/*; do
     [ ! -e "$source" ] || ln -s "$source" "$parts/"
 done
 [ -n "$suite" ] || exit 0
-archives=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI) $(COMPONENT)' 'Created-By: Packages')
+archives=$(apt-get indextargets --no-release-info --format '$(RELEASE) $(REPO_URI) $(COMPONENT)' \
+    'Created-By: Packages')
 case "
 $archives" in *"
 $suite "*) exit 0 ;; esac
@@ -78,7 +80,7 @@ _BUILD_LIBBPF = """
 set -e
 dir=$1 suite=$2
 [ ! -e "$dir/built" ] || exit 0
-uri=$(apt-get indextargets --format '$(REPO_URI) $(COMPONENT)' 'Created-By: Packages' |
+uri=$(apt-get indextargets --no-release-info --format '$(REPO_URI) $(COMPONENT)' 'Created-By: Packages' |
     awk '$2 == "main" { print $1; exit }')
 rm -rf "$dir"
 mkdir -p "$dir/sources.d" "$dir/lists/partial"

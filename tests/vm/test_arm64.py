@@ -39,7 +39,6 @@ def banner_at(endpoint: Endpoint) -> list[str]:
         return connection.makefile().readline().split()
 
 
-@pytest.mark.nightly
 def test_an_arm64_kernel_boots_is_saved_and_goes_on(kernel: Kernel, machine: Machine, tmp_path: Path) -> None:
     backend = QemuBackend(tmp_path / "host.json")
     backend.create(machine)

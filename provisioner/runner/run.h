@@ -61,6 +61,7 @@ struct program {
 	enum program_state state;
 	bool is_wanted;		/* not left out by --prog */
 	bool absent;		/* its target is not in this kernel: the others may do without it */
+	bool retargeted;	/* goes to target, which its section does not name */
 	bool extends;		/* its target is another BPF program */
 	int target_fd;		/* that program, while loading */
 	char target[160];

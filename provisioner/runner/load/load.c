@@ -191,6 +191,7 @@ static int open_object(struct run *run)
 	if (!run->object)
 		return report_open_failure(&run->options, -errno);
 	prepare_programs(run);
+	set_targets(run);
 	extensions_defer(run);
 	prepare_maps(run);
 	return params_set_variables(run);
@@ -282,7 +283,7 @@ static void choose_twins(struct run *run)
 /* What this kernel does not have is left off, and what was left out for its sake is taken back. */
 static bool find_another_way(struct run *run)
 {
-	size_t changes = skip_absent_targets(run) + skip_unknown_types(run);
+	size_t changes = settle_absent_targets(run) + skip_unknown_types(run);
 
 	return changes + twins_take_back(run) > 0;
 }

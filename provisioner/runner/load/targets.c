@@ -91,23 +91,22 @@ static bool retarget_system_call(const struct btf_hook *hook, struct program *pr
 	char function[128];
 
 	if (strcmp(hook->what, "function") || !system_call_function(target, function, sizeof(function)) ||
-	    is_absent(hook, function) || bpf_program__set_attach_target(program->bpf, 0, function))
+	    is_absent(hook, function))
 		return false;
 	snprintf(program->target, sizeof(program->target), "%s", function);
-	return true;
+	return program->retargeted = true;
 }
 
 /* Where --attach-to says, when the section only holds a place for it. */
 static bool retarget_as_asked(const struct btf_hook *hook, struct program *program, const char *wanted)
 {
-	if (!wanted || strcmp(hook->what, "function") || is_absent(hook, wanted) ||
-	    bpf_program__set_attach_target(program->bpf, 0, wanted))
+	if (!wanted || strcmp(hook->what, "function") || is_absent(hook, wanted))
 		return false;
-	message_log("note", "%s goes to %s", program->name, wanted);
-	return true;
+	snprintf(program->target, sizeof(program->target), "%s", wanted);
+	return program->retargeted = true;
 }
 
-static bool skip_if_absent(struct program *program, const char *wanted)
+static bool settle_target(struct program *program, const char *wanted)
 {
 	const struct btf_hook *hook = find_hook(program->section);
 	const char *target = strchr(program->section, '/');
@@ -120,15 +119,25 @@ static bool skip_if_absent(struct program *program, const char *wanted)
 	else if (is_absent(hook, target + 1) && !retarget_system_call(hook, program, target + 1) &&
 		 !retarget_as_asked(hook, program, wanted))
 		skip_absent(hook, program, target + 1);
-	return program->state == PROGRAM_SKIPPED;
+	return program->retargeted || program->state == PROGRAM_SKIPPED;
 }
 
-size_t skip_absent_targets(struct run *run)
+size_t settle_absent_targets(struct run *run)
 {
-	size_t skipped = 0;
+	size_t settled = 0;
 
-	for (size_t i = 0; kernel_btf() && i < run->program_count; i++)
-		if (run->programs[i].state == PROGRAM_PENDING && !run->programs[i].extends)
-			skipped += skip_if_absent(&run->programs[i], run->options.attach_to);
-	return skipped;
+	for (size_t i = 0; kernel_btf() && i < run->program_count; i++) {
+		struct program *program = &run->programs[i];
+
+		if (program->state == PROGRAM_PENDING && !program->extends && !program->retargeted)
+			settled += settle_target(program, run->options.attach_to);
+	}
+	return settled;
+}
+
+void set_targets(struct run *run)
+{
+	for (size_t i = 0; i < run->program_count; i++)
+		if (run->programs[i].retargeted)
+			bpf_program__set_attach_target(run->programs[i].bpf, 0, run->programs[i].target);
 }

@@ -4,7 +4,13 @@
 
 #include "run.h"
 
-/* Marks pending programs whose target is absent as skipped, with the reason; returns how many. */
-size_t skip_absent_targets(struct run *run);
+/*
+ * Pending programs whose target is absent get another, where one is known, or are marked as skipped, with the reason;
+ * returns how many. libbpf takes another target only from an object that it has not tried to load: open it again.
+ */
+size_t settle_absent_targets(struct run *run);
+
+/* Tells libbpf of the targets settled so far; for an object that was just opened. */
+void set_targets(struct run *run);
 
 #endif

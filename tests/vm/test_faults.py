@@ -262,9 +262,9 @@ def test_many_downs_and_ups_lose_nothing_and_leak_nothing(one: Cli, cycles: int)
         calls = int(seen.partition(":")[2])
     after = traces(one, "one")
     print(f"{cycles} cycles: {before} -> {after}, {calls} calls")
-    assert (after.files, after.sockets, after.machines, after.ports) == (
-        before.files, before.sockets, before.machines, before.ports,
-    )  # fmt: skip
+    assert (after.files, after.machines, after.ports) == (before.files, before.machines, before.ports)
+    # Shared connections that nobody has used for a while end by themselves, those of other instances too.
+    assert after.sockets <= before.sockets
     # These vary by themselves; what every cycle leaves would be more.
     assert after.tasks < before.tasks + max(3, cycles // 2)
     assert after.descriptors < before.descriptors + 32 * max(3, cycles // 2)

@@ -234,7 +234,9 @@ def _apt_get(guest: Guest, words: Sequence[str], step: Step) -> None:
     failed = [line for line in tail if line.startswith(("E: ", "W: Failed", "Err:"))]
     # `update` ends with 0 when a list could not be fetched; stale lists would fail later and stranger.
     if status != 0 or (words[0] == "update" and failed):
-        raise _apt_error(words, status, failed or list(tail))
+        # Of a package's own script that failed apt only says that there was one.
+        told = failed and not any("Sub-process" in line for line in failed)
+        raise _apt_error(words, status, failed if told else list(tail))
 
 
 def _apt_error(words: Sequence[str], status: int, evidence: Sequence[str]) -> GuestError:

@@ -3,12 +3,15 @@
 import hashlib
 import io
 import tarfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from provisioner.core.errors import UsageError
+from provisioner.core.errors import GuestError, UsageError
+from provisioner.core.reporter import SilentReporter
+from provisioner.guest import apt
 from provisioner.guest.apt import AptProgress
 from provisioner.guest.network import network_settings, proxy_for_guest
 from provisioner.guest.recipe import Recipe, make_tar, runner_path
@@ -114,3 +117,30 @@ def test_tar_holds_files_and_bytes(tmp_path: Path) -> None:
         assert {item.name: archive.extractfile(item).read() for item in archive} == {  # type: ignore[union-attr]
             "d/a": b"bytes", "b": b"file",
         }  # fmt: skip
+
+
+class FailingApt:
+    """A guest whose apt-get says ``words`` and fails."""
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+
+    def run(self, argv: list[str], **options: object) -> None: ...
+
+    def stream(self, argv: list[str], on_line: Callable[[str, str], None], **options: object) -> int:
+        for line in self.words.splitlines():
+            on_line("stdout", line)
+        return 100
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ("Reading package lists...\nE: Unable to locate package x", "E: Unable to locate package x"),
+        ("cp: no space\nE: Sub-process /usr/bin/dpkg returned an error code (1)", "cp: no space\nE: Sub-process"),
+    ],
+)
+def test_a_package_that_fails_to_install_is_shown_with_its_own_words(words: str, shown: str) -> None:
+    with pytest.raises(GuestError) as caught:
+        apt.install(FailingApt(words), ["x"], SilentReporter(), "Installing")  # type: ignore[arg-type]
+    assert caught.value.details.startswith(shown)

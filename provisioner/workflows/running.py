@@ -161,7 +161,7 @@ def _has_loaded(message: Message) -> bool:
 
 def send(guest: Guest, directory: str, files: Mapping[str, Path | bytes]) -> None:
     """Put files into a new directory of the guest's builds; those that were made long ago are removed."""
-    guest.run(["sh", "-c", f"{UNPACK} && {PRUNE}", "send", directory], input=make_tar(files), timeout=120)
+    guest.run(["sh", "-c", f"{UNPACK} || exit; {PRUNE}", "send", directory], input=make_tar(files), timeout=120)
 
 
 def package_missing(what: str, package: str, instance: str) -> GuestError:

@@ -40,9 +40,7 @@ class HereGuest:
         return result.status
 
     def put(self, source: Path | bytes, target: str, mode: int = 0o644) -> None:
-        self.run(
-            put_command(target, mode), input=source if isinstance(source, bytes) else source.read_bytes()
-        )
+        self.run(put_command(target, mode), input=source if isinstance(source, bytes) else source.read_bytes())
 
     def get(self, source: str, target: Path) -> None:
         shutil.copyfile(source, target)

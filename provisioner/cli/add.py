@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 def _complete_tool(incomplete: str) -> list[str]:
     from provisioner.guest.packages import TOOLS
 
-    return [name for name in TOOLS if name.startswith(incomplete)]
+    return [name for name in TOOLS["apt"] if name.startswith(incomplete)]
 
 
 def add(
@@ -36,10 +36,12 @@ def add(
     """
     from provisioner.ui import make_reporter
     from provisioner.workflows.add import add_packages
-    from provisioner.workflows.instances import connected, open_instance
+    from provisioner.workflows.instances import connected, distribution_of, open_instance
 
-    with errors_as_json(as_json), connected(open_instance(instance, paths())) as guest:
-        added = add_packages(guest, packages, make_reporter(verbose))
+    with errors_as_json(as_json):
+        opened = open_instance(instance, paths())
+        with connected(opened) as guest:
+            added = add_packages(guest, packages, distribution_of(opened).manager, make_reporter(verbose))
     if as_json:
         print_json({"installed": added.installed, "already": added.already})
         return

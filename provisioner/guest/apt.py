@@ -1,4 +1,4 @@
-"""apt-get in the guest, with its progress made visible."""
+"""apt-get in the guest, with its progress made visible; one implementation of ``manager.py``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from provisioner.core.errors import GuestError
 from provisioner.core.reporter import Reporter, Step
 from provisioner.guest.base import HOME, Guest
 from provisioner.guest.kernel_pairs import KernelPair, parse_index
+from provisioner.guest.manager import Words, package_error
 
 # Status-Fd=1 mixes progress lines into stdout (apt's doc/progress-reporting.md.gz); a lock held by the
 # guest's own timers, or by an apt-get that a lost connection left behind, is waited for.
@@ -100,8 +101,12 @@ _WITH_KERNEL_SOURCES = ("-o", f"Dir::Etc::SourceParts={_KERNEL_SOURCES}")
 _NEED = re.compile(r"Need to get ([\d.,]+) ([kMG]?B)")
 _COUNT = re.compile(r"(\d+) upgraded, (\d+) newly installed")
 _UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
-_UNKNOWN = re.compile(r"Unable to locate package (\S+)|Package '?([\w+.-]+)'? has no installation candidate")
-_UNREACHABLE = ("Could not resolve", "Could not connect", "Failed to fetch", "Temporary failure resolving")
+_WORDS = Words(
+    unreachable=("Could not resolve", "Could not connect", "Failed to fetch", "Temporary failure resolving"),
+    full=("No space left", "You don't have enough free space"),
+    unknown=re.compile(r"Unable to locate package (\S+)|Package '?([\w+.-]+)'? has no installation candidate"),
+    search="apt-cache search",
+)
 
 
 def find_missing(guest: Guest, packages: Sequence[str]) -> list[str]:
@@ -114,25 +119,17 @@ def find_missing(guest: Guest, packages: Sequence[str]) -> list[str]:
     return [name for name in packages if f"installed {name}" not in listed]
 
 
-def bare_name(package: str) -> str:
-    """The name alone of a package that may be given with a version.
-
-    >>> [bare_name(name) for name in ("clang", "bpftool=7.5")]
-    ['clang', 'bpftool']
-    """
-    return package.partition("=")[0]
-
-
 def find_versions(guest: Guest, packages: Sequence[str]) -> dict[str, str]:
-    """Name -> version of those of ``packages`` that are installed, in their order."""
-    words = ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package} ${Version}\\n", *map(bare_name, packages)]
+    """Bare name -> version of those of ``packages``, which may name versions, that are installed."""
+    names = [package.partition("=")[0] for package in packages]
+    words = ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package} ${Version}\\n", *names]
     lines = (line.split() for line in guest.run(words, check=False).stdout.splitlines())
     versions = {fields[1]: fields[2] for fields in lines if len(fields) == 3 and fields[0] == "installed"}
-    return {name: versions[name] for name in map(bare_name, packages) if name in versions}
+    return {name: versions[name] for name in names if name in versions}
 
 
 def update(guest: Guest, reporter: Reporter) -> None:
-    """Fetch the package lists; raises GuestError("mirror-unreachable") or "apt-failed"."""
+    """Fetch the package lists; errors as ``package_error``."""
     with reporter.step("Fetching package lists") as step:
         _apt_get(guest, ["update"], step)
 
@@ -236,36 +233,5 @@ def _apt_get(guest: Guest, words: Sequence[str], step: Step) -> None:
     if status != 0 or (words[0] == "update" and failed):
         # Of a package's own script that failed apt only says that there was one.
         told = failed and not any("Sub-process" in line for line in failed)
-        raise _apt_error(words, status, failed if told else list(tail))
-
-
-def _apt_error(words: Sequence[str], status: int, evidence: Sequence[str]) -> GuestError:
-    details = "\n".join(evidence)
-    if any(word in details for word in _UNREACHABLE):
-        return GuestError(
-            "The guest cannot reach its package mirror",
-            code="mirror-unreachable",
-            details=details,
-            hint="Check the network. Behind a proxy set `proxy:`, for another mirror `mirror:` in "
-            "ebpf-dev.yaml (or --proxy, --mirror); `ebpf-dev up` then goes on where it stopped.",
-        )
-    if "No space left" in details or "You don't have enough free space" in details:
-        return GuestError(
-            "The guest's disk is full",
-            code="guest-disk-full",
-            details=details,
-            hint="Give it more: `ebpf-dev delete`, then `ebpf-dev up --disk 40G`.",
-        )
-    if unknown := [name or other for name, other in _UNKNOWN.findall(details)]:
-        return GuestError(
-            f"The guest's distribution has no package called {' or '.join(dict.fromkeys(unknown))}",
-            code="unknown-package",
-            details=details,
-            hint="`ebpf-dev exec -- apt-cache search WORD` finds packages by what they are for.",
-        )
-    return GuestError(
-        f"apt-get {words[0]} failed in the guest with status {status}",
-        code="apt-failed",
-        details=details,
-        hint="The same command again goes on from where it stopped.",
-    )
+        evidence = "\n".join(failed if told else tail)
+        raise package_error(f"apt-get {words[0]}", status, evidence, _WORDS)

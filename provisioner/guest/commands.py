@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from provisioner.core.errors import GuestError
 from provisioner.core.process import CommandResult
+from provisioner.guest.base import OnLine
 
 #: The account that all connections use.
 USER = "root"
@@ -25,6 +26,21 @@ def quote_command(argv: Sequence[str]) -> str:
 def put_command(target: str, mode: int) -> list[str]:
     """The command that writes its input to ``target``, complete or not at all."""
     return ["sh", "-c", _PUT, "put", target, f"{mode:o}"]
+
+
+def pass_lines(chunks: Iterable[tuple[str, bytes]], on_line: OnLine) -> None:
+    """Call ``on_line`` for every line in ``chunks`` of a command's outputs, also for a last one without an end.
+
+    Each chunk comes with the name of its output, ``"stdout"`` or ``"stderr"``.
+    """
+    rest = {"stdout": b"", "stderr": b""}
+    for name, chunk in chunks:
+        *lines, rest[name] = (rest[name] + chunk).split(b"\n")
+        for line in lines:
+            on_line(name, line.decode(errors="replace"))
+    for name, line in rest.items():
+        if line:
+            on_line(name, line.decode(errors="replace"))
 
 
 def check_status(result: CommandResult) -> CommandResult:

@@ -21,6 +21,7 @@ from provisioner.guest.commands import (
     connection_lost,
     key_refused,
     not_ours,
+    pass_lines,
     put_command,
     quote_command,
     timed_out,
@@ -130,15 +131,8 @@ class SSHGuest:
         stop: threading.Event | None = None,
         go: threading.Event | None = None,
     ) -> int:
-        rest = {"stdout": b"", "stderr": b""}
         with self._session(argv) as channel:
-            for name, chunk in _chunks(channel, argv, timeout, stop, go):
-                *lines, rest[name] = (rest[name] + chunk).split(b"\n")
-                for line in lines:
-                    on_line(name, line.decode(errors="replace"))
-            for name, line in rest.items():
-                if line:
-                    on_line(name, line.decode(errors="replace"))
+            pass_lines(_chunks(channel, argv, timeout, stop, go), on_line)
             return _exit_status(channel)
 
     def put(self, source: Path | bytes, target: str, mode: int = 0o644) -> None:

@@ -6,10 +6,10 @@ import re
 from collections import deque
 from collections.abc import Sequence
 
-from provisioner.core.errors import GuestError
 from provisioner.core.reporter import Reporter, Step
 from provisioner.guest.base import Guest
 from provisioner.guest.kernel_pairs import KernelPair, parse_repoquery
+from provisioner.guest.manager import Words, package_error
 
 #: update-ca-trust(8); it is quick, and takes no names of files.
 CA_PREFIX = "/etc/pki/ca-trust/source/anchors/ebpf-dev-"
@@ -18,22 +18,44 @@ TRUST_NEW = TRUST_ANEW = "update-ca-trust"
 PROXY_FILE = "/etc/dnf/libdnf5.conf.d/90-ebpf-dev-proxy.conf"
 PROXY_TEMPLATE = "network/dnf-proxy.conf.j2"
 
+_FIND_MISSING = """
+for name in "$@"; do
+    rpm -q "$name" >/dev/null 2>&1 || rpm -q --whatprovides "$name" >/dev/null 2>&1 || echo "$name"
+done
+"""
+_FIND_VERSIONS = """
+form='%{NAME} %{VERSION}-%{RELEASE}\\n'
+for name in "$@"; do
+    rpm -q --qf "$form" "$name" 2>/dev/null || rpm -q --qf "$form" --whatprovides "$name" 2>/dev/null
+done | grep -v 'is not installed\\|no package provides'
+:
+"""
 _DNF = ("env", "LC_ALL=C.UTF-8", "dnf", "-y", "--setopt=install_weak_deps=False", "--setopt=retries=3")
 # A line of dnf5 for each package that it has fetched, installed or removed.
 _COUNT = re.compile(r"^\[\s*(\d+)/(\d+)\]\s+(.*?)(?:\s{2,}|$)")
-_UNREACHABLE = ("Could not resolve", "Couldn't connect", "Failed to download", "Curl error", "all mirrors")
+_WORDS = Words(
+    unreachable=("Could not resolve", "Couldn't connect", "Failed to download", "Curl error", "all mirrors"),
+    full=("No space left", "needs at least"),
+    unknown=re.compile(r"No match for argument: (\S+)"),
+    search="dnf search",
+)
 
 
 def find_missing(guest: Guest, packages: Sequence[str]) -> list[str]:
-    """Those of ``packages`` that are not installed, by name or by what they provide."""
+    """Those of ``packages`` that are not installed: by name, with a version (``a-1``), or by what they provide."""
     if not packages:
         return []
-    script = 'for name in "$@"; do rpm -q --whatprovides "$name" >/dev/null 2>&1 || echo "$name"; done'
-    return guest.run(["sh", "-c", script, "rpm", *packages]).stdout.split()
+    return guest.run(["sh", "-c", _FIND_MISSING, "rpm", *packages]).stdout.split()
+
+
+def find_versions(guest: Guest, packages: Sequence[str]) -> dict[str, str]:
+    """Bare name -> version of those of ``packages`` that are installed, or of what provides them."""
+    listed = guest.run(["sh", "-c", _FIND_VERSIONS, "rpm", *packages]).stdout
+    return dict(line.split() for line in listed.splitlines())
 
 
 def update(guest: Guest, reporter: Reporter) -> None:
-    """Fetch the repositories' lists; raises GuestError("mirror-unreachable") or "dnf-failed"."""
+    """Fetch the repositories' lists; errors as ``package_error``."""
     with reporter.step("Fetching package lists") as step:
         _dnf(guest, ["makecache", "--refresh"], step)
 
@@ -78,29 +100,4 @@ def _dnf(guest: Guest, words: Sequence[str], step: Step) -> None:
 
     status = guest.stream([*_DNF, *words], on_line, timeout=3600)
     if status != 0:
-        raise _dnf_error(words, status, tail)
-
-
-def _dnf_error(words: Sequence[str], status: int, tail: Sequence[str]) -> GuestError:
-    details = "\n".join(tail)
-    if any(word in details for word in _UNREACHABLE):
-        return GuestError(
-            "The guest cannot reach its package mirror",
-            code="mirror-unreachable",
-            details=details,
-            hint="Check the network. Behind a proxy set `proxy:` in ebpf-dev.yaml (or --proxy); "
-            "`ebpf-dev up` then goes on where it stopped.",
-        )
-    if "No space left" in details or "needs at least" in details:
-        return GuestError(
-            "The guest's disk is full",
-            code="guest-disk-full",
-            details=details,
-            hint="Give it more: `ebpf-dev delete`, then `ebpf-dev up --disk 40G`.",
-        )
-    return GuestError(
-        f"dnf {words[0]} failed in the guest with status {status}",
-        code="dnf-failed",
-        details=details,
-        hint="`ebpf-dev up` tries again from where it stopped.",
-    )
+        raise package_error(f"dnf {words[0]}", status, "\n".join(tail), _WORDS)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from provisioner.core.errors import GuestError
 from provisioner.core.reporter import Reporter
 from provisioner.guest.base import Guest
 from provisioner.guest.kernel_pairs import KernelPair
@@ -15,7 +18,7 @@ MANAGERS = ("apt", "dnf")
 class PackageManager(Protocol):
     """What provisioning asks of a package manager. Everything can be repeated after an interruption.
 
-    Raises GuestError("mirror-unreachable", "guest-disk-full") or an error of its own with its own words.
+    Raises GuestError with the codes of ``package_error``.
     """
 
     #: Where the guest looks for an administrator's CA certificates, as a prefix of our files; and what has to
@@ -29,6 +32,9 @@ class PackageManager(Protocol):
 
     def find_missing(self, guest: Guest, packages: Sequence[str]) -> list[str]:
         """Those of ``packages`` that are not installed in full."""
+
+    def find_versions(self, guest: Guest, packages: Sequence[str]) -> dict[str, str]:
+        """Bare name -> version of those of ``packages`` that are installed, in their order."""
 
     def update(self, guest: Guest, reporter: Reporter) -> None:
         """Fetch the package lists."""
@@ -53,3 +59,48 @@ def package_manager(name: str) -> PackageManager:
     if name == "dnf":
         return dnf
     return apt
+
+
+@dataclass(frozen=True)
+class Words:
+    """How a package manager says what went wrong; ``search`` is its command for finding a package."""
+
+    unreachable: Sequence[str]
+    full: Sequence[str]
+    unknown: re.Pattern[str]
+    search: str
+
+
+def package_error(command: str, status: int, details: str, words: Words) -> GuestError:
+    """What `command`, which ended with ``status`` and said ``details``, failed of.
+
+    GuestError("mirror-unreachable"), "guest-disk-full", "unknown-package"; "packages-failed" for anything else.
+    """
+    if any(word in details for word in words.unreachable):
+        return GuestError(
+            "The guest cannot reach its package mirror",
+            code="mirror-unreachable",
+            details=details,
+            hint="Check the network. Behind a proxy set `proxy:`, for another mirror `mirror:` in ebpf-dev.yaml "
+            "(or --proxy, --mirror) and run `ebpf-dev up`; it goes on where it stopped.",
+        )
+    if any(word in details for word in words.full):
+        return GuestError(
+            "The guest's disk is full",
+            code="guest-disk-full",
+            details=details,
+            hint="Give it more: `ebpf-dev delete`, then `ebpf-dev up --disk 40G`.",
+        )
+    if unknown := [name for groups in words.unknown.finditer(details) for name in groups.groups() if name]:
+        return GuestError(
+            f"The guest's distribution has no package called {' or '.join(dict.fromkeys(unknown))}",
+            code="unknown-package",
+            details=details,
+            hint=f"`ebpf-dev exec -- {words.search} WORD` finds packages by what they are for.",
+        )
+    return GuestError(
+        f"{command} failed in the guest with status {status}",
+        code="packages-failed",
+        details=details,
+        hint="The same command again goes on from where it stopped.",
+    )

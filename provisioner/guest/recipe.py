@@ -77,7 +77,7 @@ class Recipe:
 def provision(guest: Guest, recipe: Recipe, reporter: Reporter) -> str:
     """Carry the recipe out and return the kernel release that an instance must boot.
 
-    Safe to repeat after an interruption anywhere. Raises GuestError ("mirror-unreachable", "apt-failed",
+    Safe to repeat after an interruption anywhere. Raises GuestError ("mirror-unreachable", "packages-failed",
     "headers-missing", "libbpf-build-failed", "runner-build-failed").
     """
     manager = package_manager(recipe.manager)

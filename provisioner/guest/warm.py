@@ -34,6 +34,7 @@ from provisioner.guest.commands import (
     connection_lost,
     key_refused,
     not_ours,
+    pass_lines,
     put_command,
     quote_command,
     timed_out,
@@ -182,15 +183,8 @@ class WarmGuest:
         stop: threading.Event | None = None,
         go: threading.Event | None = None,
     ) -> int:
-        rest = {"stdout": b"", "stderr": b""}
         with self._started(argv) as process:
-            for name, chunk in _chunks(process, argv, timeout, stop, go):
-                *lines, rest[name] = (rest[name] + chunk).split(b"\n")
-                for line in lines:
-                    on_line(name, line.decode(errors="replace"))
-            for name, line in rest.items():
-                if line:
-                    on_line(name, line.decode(errors="replace"))
+            pass_lines(_chunks(process, argv, timeout, stop, go), on_line)
             process.wait()
         self._check_connection(process)
         return process.returncode

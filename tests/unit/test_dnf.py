@@ -16,6 +16,7 @@ from provisioner.guest.network import NetworkSettings, apply_network
 from provisioner.guest.recipe import Recipe, provision
 from provisioner.images.catalogue import find_image
 from provisioner.images.golden import foreign_cmdline
+from provisioner.workflows.add import add_packages
 from provisioner.workflows.provision import recipe_for
 from tests.unit.recorder import Recorder
 
@@ -45,6 +46,8 @@ class FedoraGuest:
 
     def stream(self, argv: Sequence[str], on_line: Any, **options: Any) -> int:
         self.commands.append(list(argv))
+        if "install" in argv and self.status == 0:
+            self.there += tuple(argv[argv.index("install") + 1 :])
         for line in self.words.splitlines():
             on_line("stdout", line)
         return self.status
@@ -56,6 +59,8 @@ class FedoraGuest:
         return [command[command.index(word) + 1 :] for command in self.commands if word in command]
 
     def _say(self, argv: Sequence[str]) -> str:
+        if argv[0] == "sh" and "--qf" in argv[2]:
+            return "".join(f"{name} 1.2-3.fc44\n" for name in argv[4:] if name in self.there)
         if argv[0] == "sh" and argv[3:4] == ["rpm"]:
             return "\n".join(name for name in argv[4:] if name not in self.there)
         if "repoquery" in argv:
@@ -97,7 +102,8 @@ def test_a_pair_is_installed_by_its_release() -> None:
     [
         (">>> Curl error (6): Could not resolve hostname for https://x", "mirror-unreachable"),
         ("installing package clang needs at least 300MB more space on the / filesystem", "guest-disk-full"),
-        ("No match for argument: clangg", "dnf-failed"),
+        ("No match for argument: clangg", "unknown-package"),
+        ("Error: anything else", "packages-failed"),
     ],
 )
 def test_what_dnf_says_is_understood(words: str, code: str) -> None:
@@ -105,6 +111,14 @@ def test_what_dnf_says_is_understood(words: str, code: str) -> None:
     with pytest.raises(GuestError) as caught:
         dnf.install(guest, ["clang"], Recorder(), "Installing")  # type: ignore[arg-type]
     assert (caught.value.code, caught.value.details) == (code, words)
+
+
+def test_tools_have_fedoras_names() -> None:
+    guest, reporter = FedoraGuest("bcc-tools"), Recorder()
+    added = add_packages(guest, ["bcc", "go"], "dnf", reporter)  # type: ignore[arg-type]
+    assert guest.asked("install") == [["python3-bcc", "golang"]]
+    assert added.installed == {"python3-bcc": "1.2-3.fc44", "golang": "1.2-3.fc44"}
+    assert added.already == {"bcc-tools": "1.2-3.fc44"}
 
 
 def test_proxy_and_certificates_go_where_fedora_looks() -> None:

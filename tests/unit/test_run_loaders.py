@@ -13,7 +13,6 @@ import pytest
 
 from provisioner.core.errors import GuestError, UsageError
 from provisioner.core.process import CommandResult
-from provisioner.guest import apt
 from provisioner.workflows import frontend, program
 from provisioner.workflows.add import add_packages
 from provisioner.workflows.instances import Instance
@@ -81,7 +80,7 @@ class FakeGuest:
             if not self.has_lists or name not in self.offered:
                 on_line("stdout", f"E: Unable to locate package {name}")
                 return 100
-            self.packages[name] = self.offered[name]
+            self.packages[name.partition("=")[0]] = self.offered[name]
         return 0
 
 
@@ -206,24 +205,24 @@ def test_what_a_loader_can_do() -> None:
 
 def test_packages_are_added_once() -> None:
     guest, reporter = FakeGuest(), Recorder()
-    added = add_packages(guest, ["bcc", "bpftool"], reporter)
+    added = add_packages(guest, ["bcc", "bpftool"], "apt", reporter)
     assert added.installed == {"python3-bpfcc": "0.31", "bpfcc-tools": "0.31"}
     assert added.already == {"bpftool": "7.5"}
     assert reporter.titles == ["Installing bcc bpftool"]
-    again = add_packages(guest, ["bcc", "bpftool"], reporter)
+    again = add_packages(guest, ["bcc", "bpftool"], "apt", reporter)
     assert (again.installed, len(again.already), len(guest.apt)) == ({}, 3, 1)
 
 
 def test_package_lists_are_fetched_when_those_there_do_not_serve() -> None:
     guest, reporter = FakeGuest(), Recorder()
     guest.has_lists = False
-    assert add_packages(guest, ["bpftrace"], reporter).installed == {"bpftrace": "0.23"}
+    assert add_packages(guest, ["bpftrace"], "apt", reporter).installed == {"bpftrace": "0.23"}
     assert reporter.titles == ["Installing bpftrace", "Fetching package lists", "Installing bpftrace"]
 
 
 def test_a_package_that_nobody_has() -> None:
     with pytest.raises(GuestError) as caught:
-        add_packages(FakeGuest(), ["bpftracee"], Recorder())
+        add_packages(FakeGuest(), ["bpftracee"], "apt", Recorder())
     assert caught.value.code == "unknown-package"
     assert "bpftracee" in caught.value.brief
 
@@ -232,10 +231,13 @@ def test_a_package_that_nobody_has() -> None:
 def test_what_can_be_no_package(name: str) -> None:
     guest = FakeGuest()
     with pytest.raises(UsageError) as caught:
-        add_packages(guest, [name], Recorder())
+        add_packages(guest, [name], "apt", Recorder())
     assert caught.value.code == "bad-package"
     assert not guest.apt
 
 
-def test_names_of_packages_with_versions() -> None:
-    assert apt.bare_name("bpftool=7.5") == "bpftool"
+def test_a_package_with_a_version_is_told_by_its_name() -> None:
+    guest = FakeGuest()
+    guest.offered["bpftool=7.6"] = "7.6"
+    added = add_packages(guest, ["bpftool=7.6"], "apt", Recorder())
+    assert (added.installed, added.already) == ({"bpftool": "7.6"}, {})

@@ -171,9 +171,17 @@ def _find_brew(arch: str) -> Path | None:
     return usual if (usual / "bin/brew").is_file() else None
 
 
+def find_tool(name: str) -> Path | None:
+    """The path of a host program, also from where an ordinary user's PATH may not lead: sbin and Homebrew's."""
+    mac = this_host().mac
+    beside = f"{mac.brew}/bin" if mac and mac.brew else "/usr/sbin:/sbin"
+    found = shutil.which(name) or shutil.which(name, path=beside)
+    return Path(found) if found else None
+
+
 def default_backend() -> str:
     """What runs machines where nobody says it: Lima on a Mac that has it, else QEMU."""
-    return choose_backend(this_host().system, bool(shutil.which("limactl")))
+    return choose_backend(this_host().system, find_tool("limactl") is not None)
 
 
 def choose_backend(system: str, has_lima: bool) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner.core.errors import HostError
-from provisioner.core.host import this_host
+from provisioner.core.host import find_tool
 
 
 @dataclass(frozen=True)
@@ -24,14 +23,6 @@ class CommandResult:
     @property
     def ok(self) -> bool:
         return self.status == 0
-
-
-def find_tool(name: str) -> Path | None:
-    """The path of a host program, also from where an ordinary user's PATH may not lead: sbin and Homebrew's."""
-    mac = this_host().mac
-    beside = f"{mac.brew}/bin" if mac and mac.brew else "/usr/sbin:/sbin"
-    found = shutil.which(name) or shutil.which(name, path=beside)
-    return Path(found) if found else None
 
 
 def require_tool(name: str, needed_for: str) -> Path:

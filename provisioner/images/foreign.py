@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from provisioner.core.errors import HostError
-from provisioner.core.host import host_arch
-from provisioner.core.process import find_tool, run_tool
+from provisioner.core.host import find_tool, host_arch
+from provisioner.core.process import run_tool
 
 NEEDED_FOR = "to build an image for another architecture"
 DEB_ARCHES = {"x86_64": "amd64", "aarch64": "arm64"}

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner.core.errors import HostError
-from provisioner.core.process import find_tool, run_tool
+from provisioner.core.host import find_tool
+from provisioner.core.process import run_tool
 
 APT_DIR = Path("/etc/apt")
 

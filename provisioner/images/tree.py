@@ -19,7 +19,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from provisioner.core.errors import HostError
-from provisioner.core.process import find_tool, require_tool, run_tool
+from provisioner.core.host import find_tool
+from provisioner.core.process import require_tool, run_tool
 from provisioner.core.reporter import Step
 from provisioner.images.foreign import check_programs_run
 

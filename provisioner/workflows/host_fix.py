@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from provisioner.core.errors import HostError
-from provisioner.core.host import HostFacts
-from provisioner.core.process import find_tool, require_tool
+from provisioner.core.host import HostFacts, find_tool
+from provisioner.core.process import require_tool
 from provisioner.core.reporter import Reporter, Step
 from provisioner.guest.apt import AptProgress
 from provisioner.workflows.checks import Check

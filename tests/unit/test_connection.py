@@ -18,22 +18,6 @@ from provisioner.guest.warm import WarmGuest
 from tests.unit.ssh_server import SSHServer, serving, warm_connection
 
 
-@pytest.fixture(scope="module")
-def identity(tmp_path_factory: pytest.TempPathFactory) -> Identity:
-    return ensure_identity(find_paths({"EBPF_DEV_HOME": str(tmp_path_factory.mktemp("ours"))}))
-
-
-@pytest.fixture(scope="module")
-def stranger(tmp_path_factory: pytest.TempPathFactory) -> Identity:
-    return ensure_identity(find_paths({"EBPF_DEV_HOME": str(tmp_path_factory.mktemp("theirs"))}))
-
-
-@pytest.fixture
-def server(identity: Identity) -> Iterator[SSHServer]:
-    with serving(identity, identity) as server:
-        yield server
-
-
 @pytest.fixture(params=["own", "warm"])
 def guest(
     request: pytest.FixtureRequest, server: SSHServer, identity: Identity, tmp_path: Path

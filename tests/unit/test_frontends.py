@@ -8,6 +8,7 @@ import pytest
 
 from provisioner.bpf.frontends import find_frontend, uses_bcc_macros
 from provisioner.core.errors import UsageError
+from tests.unit.sources import write
 
 BCC_TOOL = """\
 from __future__ import print_function
@@ -23,14 +24,6 @@ BPF_HASH(counts, u32);
 int count(struct pt_regs *ctx) { return 0; }
 """
 LIBBPF_C = 'SEC("xdp") int pass(void *ctx) { return 2; }\n'
-
-
-def write(directory: Path, **files: str) -> Path:
-    for name, text in files.items():
-        path = directory / name.replace("__", "/").replace("_dot_", ".")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return directory
 
 
 def refusal(path: Path) -> UsageError:

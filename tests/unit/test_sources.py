@@ -6,13 +6,7 @@ import pytest
 
 from provisioner.bpf.sources import find_sources, program_stem
 from provisioner.core.errors import UsageError
-
-
-def write(directory: Path, **files: str) -> None:
-    for name, text in files.items():
-        path = directory / name.replace("__", "/").replace("_dot_", ".")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+from tests.unit.sources import write
 
 
 @pytest.mark.parametrize(

@@ -16,25 +16,9 @@ import pytest
 from provisioner.backends.base import Endpoint
 from provisioner.core.errors import GuestError
 from provisioner.core.paths import find_paths
-from provisioner.guest.identity import Identity, ensure_identity
+from provisioner.guest.identity import Identity
 from provisioner.guest.warm import WarmConnection, WarmGuest
 from tests.unit.ssh_server import SSHServer, serving, warm_connection
-
-
-@pytest.fixture(scope="module")
-def identity(tmp_path_factory: pytest.TempPathFactory) -> Identity:
-    return ensure_identity(find_paths({"EBPF_DEV_HOME": str(tmp_path_factory.mktemp("ours"))}))
-
-
-@pytest.fixture(scope="module")
-def stranger(tmp_path_factory: pytest.TempPathFactory) -> Identity:
-    return ensure_identity(find_paths({"EBPF_DEV_HOME": str(tmp_path_factory.mktemp("theirs"))}))
-
-
-@pytest.fixture
-def server(identity: Identity) -> Iterator[SSHServer]:
-    with serving(identity, identity) as server:
-        yield server
 
 
 @pytest.fixture

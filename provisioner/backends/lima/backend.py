@@ -45,9 +45,9 @@ from provisioner.backends.qemu.firmware import has_boot_code
 from provisioner.backends.qemu.selection import GatherFacts, Selection
 from provisioner.core.errors import HostError, InstanceError
 from provisioner.core.files import copy_sparse, locked, write_atomic, write_json
-from provisioner.core.host import HostFacts, this_host
+from provisioner.core.host import HostFacts, find_tool, this_host
 from provisioner.core.paths import ensure_dir
-from provisioner.core.process import find_tool, require_tool
+from provisioner.core.process import require_tool
 from provisioner.core.reporter import Reporter
 
 SCHEMA = 1

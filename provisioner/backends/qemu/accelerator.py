@@ -79,7 +79,7 @@ def judge(facts: AcceleratorFacts) -> tuple[Verdict, ...]:
 
 def _judge_hardware(name: str, facts: AcceleratorFacts) -> Verdict:
     if facts.arch != facts.host.arch:
-        return Verdict(name, False, f"it cannot run a {facts.arch} guest on a {facts.host.arch} host")
+        return Verdict(name, False, f"it runs no {facts.arch} guests on a host of {facts.host.arch}")
     if name not in facts.built_in:
         problem: Problem | None = missing_hvf(facts.host) if name == "hvf" else _MISSING_KVM
     else:

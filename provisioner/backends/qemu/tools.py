@@ -11,8 +11,8 @@ from typing import Any
 from provisioner.backends.qemu.arch import Traits, architecture
 from provisioner.backends.qemu.hvf import explain_hvf
 from provisioner.core.errors import HostError
-from provisioner.core.host import HostFacts, host_arch, this_host
-from provisioner.core.process import CommandResult, find_tool, require_tool, run_tool
+from provisioner.core.host import HostFacts, find_tool, host_arch, this_host
+from provisioner.core.process import CommandResult, require_tool, run_tool
 
 Version = tuple[int, int, int]
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "load/instructions.h"
+#include "show/counter.h"
 #include "system/kernel_btf.h"
 #include "util.h"
 
@@ -25,53 +26,30 @@ static const struct function {
 static int counts_fd = -1; /* map id -> records; only maps that are in it are counted */
 static int links[COUNT(FUNCTIONS)] = { -1, -1, -1 };
 
-#define CODE(op, dst, src, offset, value) \
-	((struct bpf_insn){ .code = (op), .dst_reg = (dst), .src_reg = (src), .off = (offset), .imm = (value) })
-#define STACK(reg, at) \
-	CODE(BPF_ALU64 | BPF_MOV | BPF_X, reg, BPF_REG_10, 0, 0), CODE(BPF_ALU64 | BPF_ADD | BPF_K, reg, 0, 0, at)
-
 /*
  * fexit(ctx): bpf_get_func_ret(ctx, &answer); if (had room) return 0; map = ctx[0]; the kernel's function takes all as
  * numbers, so bpf_probe_read_kernel(&id, 4, map + offset of id); counts[id]++, if it is there.
  */
-static int load_loss_counter(const struct function *function, int function_id, __u32 id_offset)
+static int count_losses(const struct function *function, __u32 id_offset)
 {
 	const struct bpf_insn code[] = {
-		CODE(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_6, BPF_REG_1, 0, 0),
+		INSN(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_6, BPF_REG_1, 0, 0),
 		STACK(BPF_REG_2, -8),
-		CODE(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_get_func_ret),
-		CODE(BPF_LDX | BPF_MEM | BPF_DW, BPF_REG_1, BPF_REG_10, -8, 0),
-		CODE(BPF_JMP | function->has_room | BPF_K, BPF_REG_1, 0, 15, 0),
+		INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_get_func_ret),
+		INSN(BPF_LDX | BPF_MEM | BPF_DW, BPF_REG_1, BPF_REG_10, -8, 0),
+		INSN(BPF_JMP | function->has_room | BPF_K, BPF_REG_1, 0, 15, 0),
 		STACK(BPF_REG_1, -8),
-		CODE(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, sizeof(__u32)),
-		CODE(BPF_LDX | BPF_MEM | BPF_DW, BPF_REG_3, BPF_REG_6, 0, 0),
-		CODE(BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_3, 0, 0, id_offset),
-		CODE(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_probe_read_kernel),
-		CODE(BPF_JMP | BPF_JNE | BPF_K, BPF_REG_0, 0, 8, 0),
-		STACK(BPF_REG_2, -8),
-		CODE(BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, BPF_PSEUDO_MAP_FD, 0, counts_fd),
-		CODE(0, 0, 0, 0, 0),
-		CODE(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_map_lookup_elem),
-		CODE(BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_0, 0, 2, 0),
-		CODE(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_1, 0, 0, 1),
-		CODE(BPF_STX | BPF_ATOMIC | BPF_DW, BPF_REG_0, BPF_REG_1, 0, BPF_ADD),
-		CODE(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0),
-		CODE(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
+		INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, sizeof(__u32)),
+		INSN(BPF_LDX | BPF_MEM | BPF_DW, BPF_REG_3, BPF_REG_6, 0, 0),
+		INSN(BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_3, 0, 0, id_offset),
+		INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_probe_read_kernel),
+		INSN(BPF_JMP | BPF_JNE | BPF_K, BPF_REG_0, 0, 8, 0),
+		COUNT_UP(-8, counts_fd),
+		RETURN_NOTHING,
 	};
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_TRACE_FEXIT, .attach_btf_id = function_id);
-
-	return bpf_prog_load(BPF_PROG_TYPE_TRACING, "losses", "GPL", code, COUNT(code), &opts);
-}
-
-static int hook_function(const struct function *function, __u32 id_offset)
-{
 	int id = btf__find_by_name_kind(kernel_btf(), function->name, BTF_KIND_FUNC);
-	int program = id > 0 ? load_loss_counter(function, id, id_offset) : -1;
-	int link = program < 0 ? -1 : bpf_raw_tracepoint_open(NULL, program);
 
-	if (program >= 0)
-		close(program); /* the link keeps it */
-	return link;
+	return id > 0 ? counter_hook("losses", code, COUNT(code), 0, id) : -1;
 }
 
 /* Where a map's id is in the kernel's struct, or -1. */
@@ -97,7 +75,7 @@ static bool open_counters(const struct run *run)
 	for (size_t i = 0; counts_fd >= 0 && i < COUNT(FUNCTIONS); i++) {
 		if (!programs_call(run, FUNCTIONS[i].helper))
 			continue;
-		links[i] = hook_function(&FUNCTIONS[i], id_offset);
+		links[i] = count_losses(&FUNCTIONS[i], id_offset);
 		if (links[i] < 0)
 			return false;
 	}

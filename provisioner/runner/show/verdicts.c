@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "message.h"
+#include "show/counter.h"
 
 /* Return values run from -1 (TC_ACT_UNSPEC) to 129 (BPF_FLOW_DISSECTOR_CONTINUE); others share the last place. */
 #define FIRST_VALUE (-1)
@@ -85,51 +86,26 @@ static __u32 find_function(int fd)
 	return function.type_id;
 }
 
-#define INSN(op, dst, src, offset, value) \
-	((struct bpf_insn){ .code = (op), .dst_reg = (dst), .src_reg = (src), .off = (offset), .imm = (value) })
-
 /*
  * fexit(ctx): bpf_get_func_ret(ctx, &value); index = (u32)value - FIRST_VALUE; counts[min(index, last)]++
  * The helper (Linux 5.17) and not a place in ctx: where the return value lies there depends on how many arguments
  * the kernel believes the program to have, five when its BTF does not show the context's own type.
  */
-static int load_counter(int fd, __u32 function_id, int map_fd)
+static int count_verdicts(int fd, __u32 function_id, int counts_fd)
 {
 	const struct bpf_insn code[] = {
-		INSN(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_2, BPF_REG_10, 0, 0),
-		INSN(BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_2, 0, 0, -8),
+		STACK(BPF_REG_2, -8),
 		INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_get_func_ret),
 		INSN(BPF_LDX | BPF_MEM | BPF_DW, BPF_REG_2, BPF_REG_10, -8, 0),
 		INSN(BPF_ALU | BPF_ADD | BPF_K, BPF_REG_2, 0, 0, -FIRST_VALUE),
 		INSN(BPF_JMP | BPF_JLT | BPF_K, BPF_REG_2, 0, 1, PLACES - 1),
 		INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, PLACES - 1),
 		INSN(BPF_STX | BPF_MEM | BPF_W, BPF_REG_10, BPF_REG_2, -8, 0),
-		INSN(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_2, BPF_REG_10, 0, 0),
-		INSN(BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_2, 0, 0, -8),
-		INSN(BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, BPF_PSEUDO_MAP_FD, 0, map_fd),
-		INSN(0, 0, 0, 0, 0),
-		INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_map_lookup_elem),
-		INSN(BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_0, 0, 2, 0),
-		INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_1, 0, 0, 1),
-		INSN(BPF_STX | BPF_ATOMIC | BPF_DW, BPF_REG_0, BPF_REG_1, 0, BPF_ADD),
-		INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0),
-		INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
+		COUNT_UP(-8, counts_fd),
+		RETURN_NOTHING,
 	};
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_TRACE_FEXIT,
-		    .attach_prog_fd = fd, .attach_btf_id = function_id);
 
-	return bpf_prog_load(BPF_PROG_TYPE_TRACING, "verdicts", "GPL", code, sizeof(code) / sizeof(code[0]), &opts);
-}
-
-/* Returns the link or a negative errno. */
-static int hook(int fd, __u32 function_id, int map_fd)
-{
-	int counter_fd = load_counter(fd, function_id, map_fd);
-	int link_fd = counter_fd < 0 ? counter_fd : bpf_raw_tracepoint_open(NULL, counter_fd);
-
-	if (counter_fd >= 0)
-		close(counter_fd); /* the link keeps it */
-	return link_fd;
+	return counter_hook("verdicts", code, sizeof(code) / sizeof(code[0]), fd, function_id);
 }
 
 /* A kernel that is locked down takes network programs, but no tracing ones. */
@@ -160,7 +136,7 @@ void verdicts_watch(struct program *program)
 	if (!function_id)
 		return;
 	program->verdicts_fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "verdicts", 4, 8, PLACES, NULL);
-	program->verdicts_link_fd = hook(fd, function_id, program->verdicts_fd);
+	program->verdicts_link_fd = count_verdicts(fd, function_id, program->verdicts_fd);
 	if (program->verdicts_link_fd < 0) {
 		say_uncounted(program->verdicts_link_fd);
 		unwatch(program);

@@ -53,7 +53,7 @@ def images(
 
 
 def _list(as_json: bool) -> None:
-    from provisioner.core.config import format_size
+    from provisioner.core.sizes import format_size
     from provisioner.ui import print_table
     from provisioner.workflows.listing import list_images
 
@@ -75,7 +75,8 @@ def _list(as_json: bool) -> None:
 
 
 def _pull(name: str, as_json: bool, verbose: bool) -> None:
-    from provisioner.core.config import format_size, load_settings
+    from provisioner.core.config import load_settings
+    from provisioner.core.sizes import format_size
     from provisioner.images.disk import disk_usage
     from provisioner.ui import make_reporter
     from provisioner.workflows.listing import pull_image
@@ -90,7 +91,7 @@ def _pull(name: str, as_json: bool, verbose: bool) -> None:
 
 
 def _prune(every: bool, dry_run: bool, as_json: bool) -> None:
-    from provisioner.core.config import format_size
+    from provisioner.core.sizes import format_size
     from provisioner.ui import print_table
     from provisioner.workflows.prune import find_unused, prune
 

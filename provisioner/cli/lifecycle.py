@@ -83,7 +83,7 @@ def up(
 
 
 def _show_plan(name: str, settings: Any) -> None:
-    from provisioner.core.config import describe_settings
+    from provisioner.core.settings import describe_settings
     from provisioner.ui import print_table
     from provisioner.workflows.plan import plan_up
 

@@ -67,7 +67,7 @@ def _do(action: Action, name: str, instance: str, verbose: bool) -> str:
 
 
 def _list(instance: str, as_json: bool) -> None:
-    from provisioner.core.config import format_size
+    from provisioner.core.sizes import format_size
     from provisioner.ui import print_table
     from provisioner.workflows.snapshots import list_snapshots
 

@@ -1,4 +1,4 @@
-"""Files that a crash leaves either old or new, and locks that a crash releases."""
+"""Files that a crash leaves either old or new, locks that a crash releases, and files that cannot be read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import errno
 import fcntl
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -118,3 +119,14 @@ def locked(path: Path, on_wait: Callable[[], None] | None = None, *, wait: bool 
         yield handle
     finally:
         os.close(handle)
+
+
+def file_fault(path: Path) -> str | None:
+    """Why ``path`` cannot be read as a file, in words that follow its name; None when it can be tried."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as exc:
+        return "does not exist" if isinstance(exc, FileNotFoundError) else f"cannot be read: {exc.strerror}"
+    if stat.S_ISDIR(mode):
+        return "is a directory, not a file"
+    return None if stat.S_ISREG(mode) else "is not a regular file"

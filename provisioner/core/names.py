@@ -79,3 +79,7 @@ def _shown(name: str) -> str:
 def _suggestion(name: str) -> str:
     safe = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:MAX_LENGTH].strip("-")
     return f"; for example {safe!r}" if safe else "; for example 'dev'"
+
+
+def shown(text: str) -> str:
+    return ascii(text if len(text) <= 60 else text[:60] + "...")

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 from provisioner.core.addresses import HOST_AS_SEEN_BY_GUEST, for_guest
-from provisioner.core.config import Settings
 from provisioner.core.errors import HostError
 from provisioner.core.files import locked
 from provisioner.core.paths import Paths, ensure_dir
 from provisioner.core.reporter import Reporter
+from provisioner.core.settings import Settings
 from provisioner.guest.identity import Identity
 from provisioner.images.base import BaseImage, Draft, complete, drafted, find_base
 from provisioner.images.build import build_base, plan_build, plan_digest

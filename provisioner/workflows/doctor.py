@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from provisioner.backends.base import State
-from provisioner.core.config import Settings
 from provisioner.core.errors import EbpfDevError, HostError
 from provisioner.core.host import HostFacts, this_host
 from provisioner.core.paths import Paths
 from provisioner.core.reporter import Reporter
+from provisioner.core.settings import Settings
 from provisioner.core.store import Store
 from provisioner.workflows.checks import Check, all_well
 from provisioner.workflows.guest_checks import guest_checks

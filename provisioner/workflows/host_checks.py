@@ -10,8 +10,9 @@ from provisioner.backends.qemu.arch import ARCHITECTURES
 from provisioner.backends.qemu.qmp import LEAVE_OUT_SHARED
 from provisioner.backends.qemu.saved import UNPROVEN
 from provisioner.backends.qemu.tools import minimum_version, show_version
-from provisioner.core.config import Settings, format_size
 from provisioner.core.host import HostFacts
+from provisioner.core.settings import Settings
+from provisioner.core.sizes import format_size
 from provisioner.images.build import SPACE_NEEDED
 from provisioner.images.foreign import TESTER
 from provisioner.workflows.checks import Check

@@ -14,10 +14,10 @@ from provisioner.backends.qemu.accelerator import Verdict
 from provisioner.backends.qemu.arch import ARCHITECTURES
 from provisioner.backends.qemu.firmware import find_firmware
 from provisioner.backends.qemu.tools import Version, migration_capabilities, qemu_version
-from provisioner.core.config import Settings
 from provisioner.core.errors import HostError
 from provisioner.core.host import HostFacts, find_tool
 from provisioner.core.paths import Paths
+from provisioner.core.settings import Settings
 from provisioner.images.foreign import check_programs_run
 from provisioner.images.hostapt import read_host_apt
 from provisioner.workflows.backends import make_backend

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provisioner.backends.base import Backend, DirectBoot, Machine, State
-from provisioner.core.config import Settings
 from provisioner.core.errors import EbpfDevError, UsageError
 from provisioner.core.files import locked
 from provisioner.core.paths import Paths, ensure_dir
 from provisioner.core.reporter import Reporter
+from provisioner.core.settings import Settings
 from provisioner.core.store import Store
 from provisioner.guest.base import HOME
 from provisioner.guest.connection import connect

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner.backends.base import FirmwareBoot, Machine, State, Status
-from provisioner.core.config import Settings
 from provisioner.core.errors import EbpfDevError, InstanceError, UsageError
 from provisioner.core.files import locked
 from provisioner.core.host import host_arch
 from provisioner.core.names import check_instance_name
 from provisioner.core.paths import Paths
 from provisioner.core.reporter import Reporter
+from provisioner.core.settings import Settings
 from provisioner.core.store import InstanceRecord, Store
 from provisioner.images.golden import find_golden
 from provisioner.workflows.backends import all_backends

@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from provisioner.core.config import Settings
 from provisioner.core.paths import Paths
 from provisioner.core.reporter import Reporter
+from provisioner.core.settings import Settings
 from provisioner.guest.identity import ensure_identity
 from provisioner.images.base import META as BASE_META
 from provisioner.images.base import BaseImage

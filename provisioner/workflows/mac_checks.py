@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from provisioner.backends.qemu.hvf import missing_hvf
-from provisioner.core.config import GIB, Settings
 from provisioner.core.host import BREW_PREFIXES, HostFacts, MacFacts
+from provisioner.core.settings import Settings
+from provisioner.core.sizes import GIB
 from provisioner.workflows.checks import Check
 from provisioner.workflows.host_findings import Findings
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from provisioner.backends.base import Backend, DirectBoot, Machine, State
-from provisioner.core.config import Settings, format_size
 from provisioner.core.names import check_instance_name
 from provisioner.core.paths import Paths
+from provisioner.core.settings import Settings
+from provisioner.core.sizes import format_size
 from provisioner.core.store import Store
 from provisioner.guest.kernel_pairs import DEFAULT
 from provisioner.guest.recipe import Recipe

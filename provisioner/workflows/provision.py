@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner.backends.base import Backend, DirectBoot, Endpoint, Machine
-from provisioner.core.config import Settings
 from provisioner.core.errors import EbpfDevError, GuestError, UsageError
 from provisioner.core.files import locked, write_json
 from provisioner.core.paths import Paths, ensure_dir
 from provisioner.core.reporter import Reporter
+from provisioner.core.settings import Settings
 from provisioner.guest.base import HOME
 from provisioner.guest.connection import SSHGuest, connect
 from provisioner.guest.identity import Identity

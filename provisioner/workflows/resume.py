@@ -6,9 +6,9 @@ import hashlib
 from pathlib import Path
 
 from provisioner.backends.base import Endpoint
-from provisioner.core.config import Settings
 from provisioner.core.errors import GuestError, InstanceError
 from provisioner.core.reporter import Reporter
+from provisioner.core.settings import Settings
 from provisioner.guest.connection import connect
 from provisioner.guest.identity import Identity
 from provisioner.guest.keeper import Names, introduce, start_keeper, wake, write_back

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provisioner.backends.base import State
-from provisioner.core.config import Settings
 from provisioner.core.errors import UsageError
 from provisioner.core.files import locked, write_json
 from provisioner.core.names import check_snapshot_name
 from provisioner.core.paths import Paths, ensure_dir
 from provisioner.core.reporter import Reporter
+from provisioner.core.settings import Settings
 from provisioner.core.store import Store
 from provisioner.guest.keeper import write_back
 from provisioner.workflows.instances import Instance, exchange_disk, open_instance

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from provisioner.backends.base import Endpoint, Machine
-from provisioner.core.config import Settings
 from provisioner.core.errors import EbpfDevError
 from provisioner.core.files import locked
 from provisioner.core.paths import Paths, ensure_dir
 from provisioner.core.reporter import Reporter
+from provisioner.core.settings import Settings
 from provisioner.guest.connection import connect
 from provisioner.guest.identity import Identity
 from provisioner.guest.keeper import keeper_digest, start_keeper, write_back

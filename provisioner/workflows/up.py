@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 from provisioner.backends.base import Backend, Endpoint, State
 from provisioner.core.addresses import HOST_AS_SEEN_BY_GUEST
-from provisioner.core.config import Settings
 from provisioner.core.errors import UsageError
 from provisioner.core.files import locked
 from provisioner.core.names import check_instance_name
 from provisioner.core.paths import Paths
 from provisioner.core.reporter import Reporter
+from provisioner.core.settings import Settings
 from provisioner.core.store import InstanceRecord, Store
 from provisioner.guest.connection import answers, connect
 from provisioner.guest.identity import ensure_identity

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from provisioner.backends.base import State
-from provisioner.core.config import Settings, load_settings
+from provisioner.core.config import load_settings
 from provisioner.core.paths import Paths, find_paths
 from provisioner.core.reporter import SilentReporter
+from provisioner.core.settings import Settings
 from provisioner.core.store import Store
 from provisioner.workflows.instances import Instance, open_instance
 from provisioner.workflows.lifecycle import bring_down

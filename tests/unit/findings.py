@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from provisioner.backends.qemu.accelerator import Verdict
-from provisioner.core.config import GIB, Settings
 from provisioner.core.host import HostFacts
+from provisioner.core.settings import Settings
+from provisioner.core.sizes import GIB
 from provisioner.workflows.checks import Check
 from provisioner.workflows.host_checks import judge_host
 from provisioner.workflows.host_findings import Findings, Place

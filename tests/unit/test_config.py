@@ -6,21 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.core.config import (
-    GIB,
-    MIB,
-    PROJECT_FILE,
-    SETTINGS,
-    Settings,
-    describe_settings,
-    find_project_file,
-    format_size,
-    load_settings,
-    parse_size,
-)
+from provisioner.core.config import PROJECT_FILE, find_project_file, load_settings
 from provisioner.core.errors import UsageError
 from provisioner.core.host import parse_meminfo, parse_os_release
 from provisioner.core.paths import find_paths
+from provisioner.core.settings import SETTINGS, Settings, describe_settings
+from provisioner.core.sizes import GIB, MIB, format_size, parse_size
 
 Load = Callable[..., Settings]
 

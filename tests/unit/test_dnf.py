@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from provisioner.core.config import Settings
 from provisioner.core.errors import GuestError
 from provisioner.core.process import CommandResult
+from provisioner.core.settings import Settings
 from provisioner.guest import dnf
 from provisioner.guest.kernels import install_pair
 from provisioner.guest.network import NetworkSettings, apply_network

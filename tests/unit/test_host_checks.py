@@ -9,10 +9,11 @@ import pytest
 
 from provisioner.backends.qemu.accelerator import Verdict
 from provisioner.backends.qemu.tools import Version
-from provisioner.core.config import GIB, Settings
 from provisioner.core.errors import HostError
 from provisioner.core.host import HostFacts, this_host
 from provisioner.core.paths import Paths, find_paths
+from provisioner.core.settings import Settings
+from provisioner.core.sizes import GIB
 from provisioner.workflows.checks import Check, all_well
 from provisioner.workflows.doctor import examine, host_checks
 from provisioner.workflows.host_checks import judge_host, subid_command

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.core.config import Settings
 from provisioner.core.errors import HostError
 from provisioner.core.paths import Paths, find_paths
 from provisioner.core.reporter import SilentReporter
+from provisioner.core.settings import Settings
 from provisioner.workflows.doctor import fix
 from provisioner.workflows.host_checks import judge_host
 from provisioner.workflows.host_findings import Findings

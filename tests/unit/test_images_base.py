@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from provisioner.backends.base import DirectBoot, FirmwareBoot
-from provisioner.core.config import Settings
 from provisioner.core.errors import HostError
 from provisioner.core.paths import Paths, find_paths
+from provisioner.core.settings import Settings
 from provisioner.guest.identity import Identity, ensure_identity
 from provisioner.images.base import complete, drafted, find_base
 from provisioner.images.catalogue import CloudRow, Image, RemoteFile, find_image

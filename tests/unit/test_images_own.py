@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.core.config import Settings, load_settings
+from provisioner.core.config import load_settings
 from provisioner.core.errors import HostError, UsageError
 from provisioner.core.paths import Paths, find_paths
+from provisioner.core.settings import Settings
 from provisioner.guest.identity import ensure_identity
 from provisioner.images.base import BaseImage
 from provisioner.images.catalogue import find_image

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from provisioner.backends.base import Endpoint, Machine, State
-from provisioner.core.config import Settings, load_settings
+from provisioner.core.config import load_settings
 from provisioner.core.errors import HostError, InstanceError, UsageError
 from provisioner.core.paths import Paths, ensure_dir, find_paths
 from provisioner.core.process import CommandResult
+from provisioner.core.settings import Settings
 from provisioner.core.store import InstanceRecord, Store
 from provisioner.guest.identity import ensure_identity
 from provisioner.guest.warm import WarmConnection

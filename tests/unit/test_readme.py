@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from provisioner.cli.app import HOMES
-from provisioner.core.config import SETTINGS
+from provisioner.core.settings import SETTINGS
 from provisioner.images.catalogue import load_catalogue
 from tests.unit.commands import command_names, help_text
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from provisioner.backends.base import Backend, Machine
-from provisioner.core.config import GIB
 from provisioner.core.host import host_arch
 from provisioner.core.paths import find_paths
+from provisioner.core.sizes import GIB
 from provisioner.images.golden import read_golden
 from provisioner.workflows.backends import make_backend
 from tests.unit.backend_contract import NoMemoryContract

@@ -112,7 +112,7 @@ def mirror_of(image: Path, arch: str) -> Mirror:
 def _pack(target: Path) -> Path:
     raw = target.with_suffix(".raw")
     run_tool(
-        ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", raw, target],
+        ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", "-o", "compression_type=zstd", raw, target],
         needed_for="to pack the test cloud image",
         timeout=600,
     )

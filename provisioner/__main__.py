@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from provisioner.core.errors import INTERRUPTED, EbpfDevError, HostError
+from provisioner.core.errors import INTERRUPTED, EbpfDevError, host_refused
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def _run(argv: list[str]) -> int:
     except OSError as exc:
         if exc.errno is None:
             raise
-        return _show(_os_error(exc))
+        return _show(host_refused(exc))
 
 
 def _show(error: EbpfDevError) -> int:
@@ -38,16 +38,6 @@ def _show(error: EbpfDevError) -> int:
 
     render_error(error)
     return error.exit_status
-
-
-def _os_error(exc: OSError) -> HostError:
-    """A full disk, a missing permission: the host's fault wherever in the code it comes to light."""
-    return HostError(
-        f"The host refused: {exc.strerror or exc}",
-        code="host-refused",
-        details=f"{exc.filename or type(exc).__name__}",
-        hint="`ebpf-dev doctor` checks disk space and permissions.",
-    )
 
 
 if __name__ == "__main__":

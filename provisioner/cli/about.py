@@ -60,7 +60,7 @@ def doctor(
     with errors_as_json(as_json):
         settings = load_settings(paths(), Path.cwd(), os.environ, {"arch": arch})
         if fix:
-            workflow.fix(paths(), settings, make_reporter(verbose), ask=None if yes else typer.confirm)
+            workflow.fix(paths(), settings, make_reporter(verbose), ask=None if yes else _confirm)
         checks = workflow.examine(instance, paths(), settings)
     if as_json:
         print_json({"schema": 1, "ok": workflow.all_well(checks), "checks": [vars(check) for check in checks]})
@@ -69,6 +69,11 @@ def doctor(
 
         print_checks(checks, verbose=verbose)
     raise typer.Exit(0 if workflow.all_well(checks) else 3)
+
+
+def _confirm(question: str) -> bool:
+    """Asks beside the output, which may be JSON."""
+    return typer.confirm(question, err=True)
 
 
 def version(verbose: Verbose = False) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from provisioner.core.errors import EbpfDevError
+from provisioner.core.errors import EbpfDevError, host_refused
 
 if TYPE_CHECKING:
     from provisioner.core.paths import Paths
@@ -59,10 +59,24 @@ def print_json(value: Any) -> None:
 
 
 @contextmanager
+def explained() -> Iterator[None]:
+    """Let what the operating system refuses be one of our failures; a reader that has gone is none."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        if exc.errno is None:
+            raise
+        raise host_refused(exc) from exc
+
+
+@contextmanager
 def errors_as_json(wanted: bool) -> Iterator[None]:
     """Let a failure of a ``--json`` command be one JSON object on stdout, with the same exit status."""
     try:
-        yield
+        with explained():
+            yield
     except EbpfDevError as exc:
         if not wanted:
             raise

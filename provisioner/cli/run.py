@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from provisioner.cli.options import DEFAULT, InstanceOption, Json, Verbose, paths, print_json
+from provisioner.cli.options import DEFAULT, InstanceOption, Json, Verbose, explained, paths, print_json
 
 if TYPE_CHECKING:
     from provisioner.core.errors import EbpfDevError
@@ -136,19 +136,19 @@ def run(
     from provisioner.core.errors import EbpfDevError
     from provisioner.ui import make_reporter
 
-    request = make_request(locals())
-    if seconds is None and not (sys.stdout.isatty() and not as_json):
-        request = replace(request, seconds=UNATTENDED_SECONDS)
-    reporter = make_reporter(verbose)
+    given, reporter = locals(), make_reporter(verbose)
     try:
-        with interruptible() as stop:
-            outcome = _carry_out(
-                request, find_instance(instance, bring_up, reporter), as_json, reporter, stop, verbose
-            )
+        with explained():
+            request = make_request(given)
+            if seconds is None and not (sys.stdout.isatty() and not as_json):
+                request = replace(request, seconds=UNATTENDED_SECONDS)
+            found = find_instance(instance, bring_up, reporter)
+            with interruptible() as stop:
+                outcome = _carry_out(request, found, as_json, reporter, stop, verbose)
     except EbpfDevError as exc:
         if not as_json:
             raise
-        print_json(_report_without_run(request, instance, exc))
+        print_json(_report_without_run(file, instance, exc))
         raise typer.Exit(exc.exit_status) from exc
     if as_json:
         print_json(outcome.report)
@@ -234,9 +234,9 @@ def interruptible() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _report_without_run(request: RunRequest, name: str, error: EbpfDevError) -> dict[str, object]:
+def _report_without_run(target: str, name: str, error: EbpfDevError) -> dict[str, object]:
     from provisioner.bpf.report import ReportBuilder, Subject
 
-    builder = ReportBuilder(Subject(request.target, name, "", "", ""))
+    builder = ReportBuilder(Subject(target, name, "", "", ""))
     builder.add_error(error)
     return builder.to_json()

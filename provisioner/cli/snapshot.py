@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -46,24 +46,29 @@ def snapshot(
         if action is Action.LIST:
             _list(instance, as_json)
         else:
-            typer.echo(_do(action, name, instance, verbose))
+            said, found = _do(action, name, instance, verbose)
+            if as_json:
+                print_json({"schema": 1, **found})
+            else:
+                typer.echo(said)
 
 
-def _do(action: Action, name: str, instance: str, verbose: bool) -> str:
+def _do(action: Action, name: str, instance: str, verbose: bool) -> tuple[str, dict[str, Any]]:
+    """Carry out what changes something; returns what is to be said of it, in words and as JSON."""
     from provisioner.core.config import load_settings
     from provisioner.ui import make_reporter
     from provisioner.workflows.snapshots import delete_snapshot, restore_snapshot, save_snapshot
 
     reporter = make_reporter(verbose)
     if action is Action.SAVE:
-        save_snapshot(name, instance, paths(), reporter)
-        return f"Instance '{instance}' is kept as '{name}'."
+        saved = save_snapshot(name, instance, paths(), reporter)
+        return f"Instance '{instance}' is kept as '{name}'.", {"saved": vars(saved)}
     if action is Action.DELETE:
         delete_snapshot(name, instance, paths(), reporter)
-        return f"Snapshot '{name}' of instance '{instance}' is deleted."
+        return f"Snapshot '{name}' of instance '{instance}' is deleted.", {"deleted": name}
     settings = load_settings(paths(), Path.cwd(), os.environ, {})
     restore_snapshot(name, instance, settings, paths(), reporter, os.environ)
-    return f"Instance '{instance}' is as it was at '{name}', and running."
+    return f"Instance '{instance}' is as it was at '{name}', and running.", {"restored": name}
 
 
 def _list(instance: str, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from provisioner.cli.options import explained
 from provisioner.cli.run import find_instance, interruptible, make_request, run
 
 
@@ -27,13 +28,14 @@ def watch(**given: Any) -> None:
     from provisioner.ui import WatchDisplay, WatchLines, make_reporter
     from provisioner.workflows.watch import watch_program
 
-    request = make_request(given)
     reporter = make_reporter(given["verbose"])
     watcher = WatchLines() if given["as_json"] else WatchDisplay(verbose=given["verbose"])
     try:
-        with interruptible() as stop:
+        with explained():
+            request = make_request(given)
             instance = find_instance(given["instance"], given["bring_up"], reporter)
-            status = watch_program(request, instance, watcher, reporter, stop)
+            with interruptible() as stop:
+                status = watch_program(request, instance, watcher, reporter, stop)
     except EbpfDevError as exc:
         if not given["as_json"]:
             raise

@@ -83,3 +83,13 @@ class AttachError(BuildError):
 #: Our own failure in ``exec`` and with companion programs, whose statuses are passed on unchanged.
 PASS_THROUGH_FAILURE = 125
 INTERRUPTED = 130
+
+
+def host_refused(exc: OSError) -> HostError:
+    """A full disk, a missing permission: the host's fault wherever in the code it comes to light."""
+    return HostError(
+        f"The host refused: {exc.strerror or exc}",
+        code="host-refused",
+        details=f"{exc.filename or type(exc).__name__}",
+        hint="`ebpf-dev doctor` checks disk space and permissions.",
+    )

@@ -11,8 +11,11 @@ MAX_LENGTH = 40
 # Lower case only: macOS file systems usually take "Dev" and "dev" for one directory, and ssh_config(5)
 # and host names do not tell them apart either. 40 leaves room in a Unix socket's path.
 _INSTANCE = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
-# Debian policy 5.6.1. A name that ends in '-' would make apt remove a package.
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](=[A-Za-z0-9.+:~-]+)?")
+# Debian policy 5.6.1; a name that ends in '-' would make apt remove a package. Fedora's may have capitals and '_'.
+_PACKAGE = {
+    "apt": re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](=[A-Za-z0-9.+:~-]+)?"),
+    "dnf": re.compile(r"[A-Za-z0-9][A-Za-z0-9+._:~^-]*(?<!-)"),
+}
 
 
 def check_instance_name(name: str) -> str:
@@ -25,13 +28,13 @@ def check_snapshot_name(name: str) -> str:
     return _check(name, "a snapshot")
 
 
-def is_package_name(name: str) -> bool:
-    """Whether apt takes ``name`` for a package to install, with an optional version.
+def is_package_name(name: str, manager: str) -> bool:
+    """Whether ``manager`` (apt, dnf) takes ``name`` for a package to install, with an optional version.
 
-    >>> [is_package_name(name) for name in ("g++", "bpftool=7.5", "clang-", "-o")]
+    >>> [is_package_name(name, "apt") for name in ("g++", "bpftool=7.5", "clang-", "-o")]
     [True, True, False, False]
     """
-    return bool(_PACKAGE.fullmatch(name))
+    return bool(_PACKAGE[manager].fullmatch(name))
 
 
 def file_name(text: str) -> str:
@@ -51,7 +54,7 @@ def _check(name: str, bearer: str) -> str:
     if fault is None:
         return name
     raise UsageError(
-        f"{_shown(name)} cannot be the name of {bearer}: {fault}",
+        f"{shown(name)} cannot be the name of {bearer}: {fault}",
         code="bad-name",
         hint=f"Use lower-case letters, digits, '-', '_' and '.', at most {MAX_LENGTH} characters"
         f"{_suggestion(name)}.",
@@ -72,14 +75,11 @@ def _fault(name: str) -> str | None:
     return None
 
 
-def _shown(name: str) -> str:
-    return ascii(name if len(name) <= MAX_LENGTH else name[:20] + "...")
-
-
 def _suggestion(name: str) -> str:
     safe = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:MAX_LENGTH].strip("-")
     return f"; for example {safe!r}" if safe else "; for example 'dev'"
 
 
 def shown(text: str) -> str:
-    return ascii(text if len(text) <= 60 else text[:60] + "...")
+    """What somebody wrote, in quotes, without anything that a terminal would heed, and not too long."""
+    return ascii(text if len(text) <= MAX_LENGTH else text[:30] + "...")

@@ -113,7 +113,8 @@ def _parse_url(text: str) -> str:
 
 
 def _parse_packages(names: list[str]) -> tuple[str, ...]:
-    strange = [name for name in names if not is_package_name(name)]
+    # Which of them the image's distribution has is found out when they are installed.
+    strange = [name for name in names if not (is_package_name(name, "apt") or is_package_name(name, "dnf"))]
     if strange:
         raise ValueError(f"not the name of a package: {', '.join(map(shown, strange))}")
     return tuple(dict.fromkeys(names))

@@ -133,6 +133,10 @@ def _opened(path: str, mode: int) -> Iterator[int]:
 def _wait_for(token: bytes, answers: int, deadline: float) -> None:
     received = b""
     while token not in received.split(b"\n")[:-1]:
-        if not select.select([answers], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        left = deadline - time.monotonic()
+        if left < 0 or not select.select([answers], [], [], left)[0]:
             raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
-        received += os.read(answers, 4096)
+        said = os.read(answers, 4096)
+        if not said:  # nobody holds the other end any more
+            raise BrokenPipeError(errno.EPIPE, "the machine has ended")
+        received += said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,25 @@ _SSHD_ENVIRONMENT = "/etc/ssh/sshd_config.d/20-ebpf-dev-proxy.conf"
 _SOURCES = "/etc/apt/sources.list.d/ebpf-dev.list"
 _FORGET = """
 ls "$1"*.crt 2>/dev/null
-rm -f "$1"*.crt "$2" "$3"
+rm -f "$1"*.crt "$2"
+"""
+_FORGET_PROXY = 'rm "$1" 2>/dev/null && echo forgotten; :'
+# The image's own entries are kept beside, with a name that apt passes over without a word.
+_SET_SOURCES_ASIDE = """
+cd /etc/apt
+[ ! -s sources.list ] || mv sources.list sources.list.image
+for file in sources.list.d/*.sources; do
+    [ ! -e "$file" ] || mv "$file" "$file.disabled"
+done
+"""
+_BRING_SOURCES_BACK = """
+[ -e "$1" ] || exit 0
+cd /etc/apt
+rm "$1"
+[ ! -e sources.list.image ] || mv sources.list.image sources.list
+for file in sources.list.d/*.sources.disabled; do
+    [ ! -e "$file" ] || mv "$file" "${file%.disabled}"
+done
 """
 # Debian's name for the service, and everybody else's.
 _RELOAD_SSHD = "systemctl try-reload-or-restart ssh 2>/dev/null || systemctl try-reload-or-restart sshd"
@@ -54,10 +73,12 @@ def network_settings(
 
     ``host`` is the host as the guest sees it.
 
-    Raises UsageError("bad-ca") when a file given is not a readable PEM certificate.
+    Raises UsageError("bad-ca") when a file given is not a readable PEM certificate, and "bad-proxy" when the
+    environment's proxy is no address.
     """
-    proxy = proxy or env.get("https_proxy") or env.get("HTTPS_PROXY") or env.get("http_proxy") or ""
-    no_proxy = env.get("no_proxy") or env.get("NO_PROXY") or ""
+    proxy = proxy or _proxy_of(env)
+    # sshd ends for good at a word of SetEnv that is none, so blanks between the names must go.
+    no_proxy = ",".join(re.findall(r"[^,\s\"']+", env.get("no_proxy") or env.get("NO_PROXY") or ""))
     found = sorted(HOST_CA_DIR.glob("**/*.crt")) if not ca_files and HOST_CA_DIR.is_dir() else []
     return NetworkSettings(
         sources=sources,
@@ -65,6 +86,19 @@ def network_settings(
         no_proxy=no_proxy,
         ca=tuple(_read_certificate(path) for path in (*ca_files, *found)),
     )
+
+
+def _proxy_of(env: Mapping[str, str]) -> str:
+    variable = next((name for name in ("https_proxy", "HTTPS_PROXY", "http_proxy") if env.get(name)), "")
+    proxy = env.get(variable, "").strip()
+    # It goes into configuration files of the guest.
+    if re.search(r"[^\x21-\x7e]|[\"';{}\\#]", proxy):
+        raise UsageError(
+            f"${variable} is not the address of a proxy: {ascii(proxy)}",
+            code="bad-proxy",
+            hint=f"Write it as http://HOST:PORT, or set `proxy:` in ebpf-dev.yaml, which goes before ${variable}.",
+        )
+    return proxy
 
 
 def proxy_for_guest(proxy: str, host: str = HOST_AS_SEEN_BY_GUEST) -> str:
@@ -78,12 +112,14 @@ def proxy_for_guest(proxy: str, host: str = HOST_AS_SEEN_BY_GUEST) -> str:
 
 def apply_network(guest: Guest, settings: NetworkSettings, manager: PackageManager) -> None:
     """Write the settings into the guest, and take away those of an earlier time."""
-    forget = ["sh", "-c", _FORGET, "forget", manager.CA_PREFIX, manager.PROXY_FILE, _SSHD_ENVIRONMENT]
+    forget = ["sh", "-c", _FORGET, "forget", manager.CA_PREFIX, manager.PROXY_FILE]
     trusted_before = guest.run(forget).stdout.split()
+    had_proxy = bool(guest.run(["sh", "-c", _FORGET_PROXY, "forget", _SSHD_ENVIRONMENT]).stdout)
     if settings.proxy:
         guest.put(render(manager.PROXY_TEMPLATE, proxy=settings.proxy).encode(), manager.PROXY_FILE)
         values = {"proxy": settings.proxy, "no_proxy": settings.no_proxy or "localhost,127.0.0.1"}
         guest.put(render("network/sshd-environment.conf.j2", **values).encode(), _SSHD_ENVIRONMENT)
+    if settings.proxy or had_proxy:
         guest.run(["sh", "-c", _RELOAD_SSHD])
     certificates = {f"{manager.CA_PREFIX}{index}.crt": text for index, text in enumerate(settings.ca)}
     for path, text in certificates.items():
@@ -93,17 +129,10 @@ def apply_network(guest: Guest, settings: NetworkSettings, manager: PackageManag
     elif certificates:
         guest.run(["sh", "-c", manager.TRUST_NEW, "trust", *certificates])
     if settings.sources:
-        _replace_sources(guest, settings.sources)
-
-
-def _replace_sources(guest: Guest, sources: str) -> None:
-    # The image's own entries are kept beside, with a name that apt passes over without a word.
-    script = (
-        "cd /etc/apt; [ ! -s sources.list ] || mv sources.list sources.list.image; "
-        "for f in sources.list.d/*.sources; do [ ! -e $f ] || mv $f $f.disabled; done"
-    )
-    guest.run(["sh", "-c", script])
-    guest.put(sources.encode(), _SOURCES)
+        guest.run(["sh", "-c", _SET_SOURCES_ASIDE])
+        guest.put(settings.sources.encode(), _SOURCES)
+    else:
+        guest.run(["sh", "-c", _BRING_SOURCES_BACK, "sources", _SOURCES])
 
 
 def _read_certificate(path: Path) -> str:

@@ -31,7 +31,7 @@ def expand(names: Sequence[str], manager: str) -> list[str]:
     """The packages behind short names; others are packages themselves. Raises UsageError("bad-package")."""
     tools = TOOLS[manager]
     packages = [package for name in names for package in tools.get(name, (name,))]
-    if wrong := [name for name in packages if not is_package_name(name)]:
+    if wrong := [name for name in packages if not is_package_name(name, manager)]:
         raise UsageError(
             f"There can be no package called {' or '.join(map(repr, wrong))}",
             code="bad-package",

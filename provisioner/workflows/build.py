@@ -15,7 +15,7 @@ from provisioner.guest.clock import look
 from provisioner.guest.commands import check_status
 from provisioner.guest.recipe import HOME, ensure_runner, make_tar, runner_path
 from provisioner.guest.vmlinux import ensure_vmlinux
-from provisioner.workflows.running import IN, PRUNE, UNPACK, Run, package_missing, send
+from provisioner.workflows.running import IN, PRUNE, Run, package_missing, send
 
 #: A program that the verifier walks for long, or a compiler on a slow emulated processor; seconds.
 BUILD_TIMEOUT = 600.0
@@ -29,8 +29,12 @@ _LOOK = (
 )
 # A status that no compiler has.
 _NOT_UNPACKED = 200
-_SEND_AND_COMPILE = (
-    f"{UNPACK} || exit {_NOT_UNPACKED}; directory=$1 whole=$3; "
+#: Sends the sources and compiles them, one after the other, for `watch` and `run` may want the same build.
+#: Every process costs a twentieth of a second under emulation, so none is started without need.
+SEND_AND_COMPILE = (
+    'mkdir -p "${1%/*}"; exec 9>"$1.lock"; flock 9; [ ! -e "$1/done" ] || exit 0; '
+    '{ [ ! -e "$1" ] || rm -rf "$1"; } && mkdir "$1" && tar -x -C "$1" '
+    f"|| exit {_NOT_UNPACKED}; directory=$1 whole=$3; "
     'cd "$2" && shift 3 && "$@" || exit; [ -z "$whole" ] || : >"$directory/$whole"; '
     f'set -- "$directory"; {PRUNE}'
 )
@@ -108,7 +112,7 @@ class Builder:
         """Both in one round trip; without a companion that still has to be made the build is whole then."""
         plan = self.plan
         whole = "" if plan.companion else _WHOLE
-        step = ["sh", "-c", _SEND_AND_COMPILE, "step", plan.directory, plan.source_dir, whole, *plan.compile]
+        step = ["sh", "-c", SEND_AND_COMPILE, "step", plan.directory, plan.source_dir, whole, *plan.compile]
         done = self.guest.run(step, input=make_tar(plan.files), timeout=BUILD_TIMEOUT, check=False)
         return self._told(check_status(done) if done.status == _NOT_UNPACKED else done)
 

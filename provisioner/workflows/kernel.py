@@ -25,7 +25,7 @@ from provisioner.guest.vmlinux import ensure_vmlinux
 from provisioner.images.catalogue import Image
 from provisioner.images.golden import Golden, find_golden, golden_key
 from provisioner.images.own import image_for
-from provisioner.workflows.instances import Instance, bind_instance, distribution_of, own_kernel
+from provisioner.workflows.instances import Instance, bind_instance, distribution_of, own_kernel, write_ssh_config
 from provisioner.workflows.provision import freeze, whole_golden
 
 
@@ -109,7 +109,14 @@ def with_wanted_kernel(instance: Instance, network: NetworkSettings, reporter: R
     instance.ssh_config.unlink(missing_ok=True)
     if word == DEFAULT:
         word = golden.image_release
-    release = golden.release if word == golden.release else _in_instance(instance, word, network, reporter)
+    try:
+        release = golden.release if word == golden.release else _in_instance(instance, word, network, reporter)
+    except UsageError as exc:
+        if lost:
+            exc.hint += f" `ebpf-dev up {instance.name} --kernel {DEFAULT}` goes on with the image's own."
+        else:
+            _forget_wish(instance)
+        raise
     record = instance.record
     digest = record.network_digest if release == golden.release else network.digest
     record = replace(record, kernel=record.kernel_wanted, kernel_wanted="", release=release, network_digest=digest)
@@ -118,6 +125,14 @@ def with_wanted_kernel(instance: Instance, network: NetworkSettings, reporter: R
         # Whatever runs or was saved has the former kernel.
         instance.backend.stop(instance.machine)
     return bind_instance(record, instance.paths)
+
+
+def _forget_wish(instance: Instance) -> None:
+    """A kernel that cannot be had is not asked for again, and the guest that looked for it may be used."""
+    Store(instance.paths).save(replace(instance.record, kernel_wanted=""))
+    status = instance.status()
+    if status.state is State.RUNNING and status.endpoint:
+        write_ssh_config(instance, status.endpoint)
 
 
 def _in_instance(instance: Instance, word: str, network: NetworkSettings, reporter: Reporter) -> str:

@@ -96,6 +96,8 @@ class ProgramRun:
             self.run.builder.add_note(note)
         for warning in sources.warnings:
             self.run.warn(warning)
+        if sources.is_object and (given := self.run.request.given(("include_dirs", "cflags"))):
+            self.run.warn(f"{sources.program.name} is compiled already; {' and '.join(given)} change nothing")
         if not (sources.is_object or self.run.request.license or has_license(sources.text)):
             self.run.warn(
                 f"{sources.program.name} has no license, so the kernel refuses it helpers that only GPL code may "
@@ -107,6 +109,8 @@ class ProgramRun:
         loads = self._wants_companion() and not sources.probed
         loader = request.loader if request.loader in FOREIGN_LOADERS else None
         started = companion if loads else None
+        if request.arguments and not started:
+            self.run.warn(f"no program of user space is started that would take: {shlex.join(request.arguments)}")
         return RunnerOptions(
             object=plan.object,
             loader=loader,

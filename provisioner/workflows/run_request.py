@@ -24,12 +24,14 @@ _OPTIONS = {
     "include_dirs": "--include",
     "cflags": "--cflag",
 }
-#: What each loader decides by itself. Where a companion's programs go was never ours to say.
+#: What each loader decides by itself.
 _REFUSED = {
-    "companion": ("settings", "map_entries", "license"),
+    "companion": (
+        "settings", "map_entries", "license", "programs", "device", "cgroup", "attach_to", "bin", "pid"
+    ),
     "bpftool": ("settings", "map_entries", "license", "programs", "cgroup", "attach_to", "bin", "pid"),
     "xdp-loader": ("settings", "map_entries", "license", "cgroup", "attach_to", "bin", "pid"),
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ class RunRequest:
 
     @property
     def needs_runner(self) -> bool:
-        """Whether it asks for what only our own loader does; a companion sets variables and maps itself."""
-        return bool(self.settings or self.map_entries or self.license)
+        """Whether it asks for what a companion decides by itself."""
+        return bool(self.given(_REFUSED["companion"]))
 
     @property
     def use_companion(self) -> bool | None:

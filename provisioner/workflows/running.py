@@ -28,13 +28,16 @@ from provisioner.guest.recipe import make_tar
 from provisioner.workflows.instances import DEFAULT_NAME, Instance
 from provisioner.workflows.run_request import RunRequest
 
-#: Shell words that make ``$1`` of the archive on stdin. It is new again even when an interrupted one was there.
-#: Every process costs a twentieth of a second under emulation, so none is started without need.
-UNPACK = '{ [ ! -e "$1" ] || rm -rf "$1"; } && mkdir -p "$1" && tar -x -C "$1"'
-#: The same for removing builds that were made long ago, which nobody waits for.
-PRUNE = 'find "${1%/*}" -mindepth 1 -maxdepth 1 -mtime +7 -exec rm -rf {} + </dev/null >/dev/null 2>&1 &'
+#: Shell words that remove builds beside ``$1`` that were made long ago, which nobody waits for.
+PRUNE = 'find "${1%/*}" -mindepth 1 -maxdepth 1 -mtime +7 -exec rm -rf {} + </dev/null >/dev/null 2>&1 9>&- &'
 #: ``sh -c IN NAME DIRECTORY COMMAND...`` runs a command in a directory of the guest.
 IN = 'cd "$1" && shift && exec "$@"'
+
+# Makes ``$1`` of the archive on stdin, whole or not at all. Who comes second finds the same content there.
+_SEND = (
+    'mkdir -p "$1.$$" && tar -x -C "$1.$$" || { status=$?; rm -rf "$1.$$"; exit $status; }; '
+    f'mv -T "$1.$$" "$1" 2>/dev/null || rm -rf "$1.$$"; {PRUNE}'
+)
 
 T = TypeVar("T")
 
@@ -160,8 +163,8 @@ def _has_loaded(message: Message) -> bool:
 
 
 def send(guest: Guest, directory: str, files: Mapping[str, Path | bytes]) -> None:
-    """Put files into a new directory of the guest's builds; those that were made long ago are removed."""
-    guest.run(["sh", "-c", f"{UNPACK} || exit; {PRUNE}", "send", directory], input=make_tar(files), timeout=120)
+    """Make a directory of the guest's builds, named after its content; those made long ago are removed."""
+    guest.run(["sh", "-c", _SEND, "send", directory], input=make_tar(files), timeout=120)
 
 
 def package_missing(what: str, package: str, instance: str) -> GuestError:

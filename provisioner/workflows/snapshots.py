@@ -47,7 +47,7 @@ def save_snapshot(name: str, instance_name: str, paths: Paths, reporter: Reporte
     check_snapshot_name(name)
     with _locked(instance_name, paths, reporter) as instance:
         directory = _directory(instance, name)
-        if directory.exists():
+        if (directory / _META).exists():
             raise UsageError(
                 f"Instance '{instance.name}' has a snapshot '{name}' already",
                 code="snapshot-exists",
@@ -82,7 +82,8 @@ def restore_snapshot(
 def list_snapshots(instance_name: str, paths: Paths) -> list[Snapshot]:
     """The snapshots of an instance, the oldest first."""
     instance = open_instance(instance_name, paths)
-    found = [_read(instance, path.parent) for path in _folder(instance).glob(f"*/{_META}")]
+    whole = [path.parent for path in _folder(instance).glob(f"*/{_META}") if not path.parent.name.startswith(".")]
+    found = [_read(instance, directory) for directory in whole]
     return sorted(found, key=lambda snapshot: snapshot.created)
 
 
@@ -90,8 +91,11 @@ def delete_snapshot(name: str, instance_name: str, paths: Paths, reporter: Repor
     """Remove a snapshot; raises UsageError("unknown-snapshot")."""
     with _locked(instance_name, paths, reporter) as instance:
         directory = _find(instance, name)
-        (directory / _META).unlink()
-        shutil.rmtree(directory)
+        # In one step: half a snapshot would be neither there nor gone.
+        partial = _partial(directory)
+        shutil.rmtree(partial, ignore_errors=True)
+        directory.rename(partial)
+        shutil.rmtree(partial)
 
 
 def _folder(instance: Instance) -> Path:
@@ -127,11 +131,16 @@ def _locked(name: str, paths: Paths, reporter: Reporter) -> Iterator[Instance]:
         yield open_instance(name, paths)
 
 
+def _partial(directory: Path) -> Path:
+    """Where a snapshot is made and removed; whatever is there is of somebody who was killed."""
+    return directory.with_name(".partial")
+
+
 @contextmanager
 def _made_whole(directory: Path) -> Iterator[Path]:
     """A directory to fill that gets its name when it is whole; no snapshot's name begins with a dot."""
-    partial = directory.with_name(".partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of somebody who was killed
+    partial = _partial(directory)
+    shutil.rmtree(partial, ignore_errors=True)
     try:
         yield ensure_dir(partial)
         partial.rename(directory)

@@ -14,7 +14,7 @@ from provisioner.core.files import locked
 from provisioner.core.names import check_instance_name
 from provisioner.core.paths import Paths
 from provisioner.core.reporter import Reporter
-from provisioner.core.settings import Settings
+from provisioner.core.settings import Settings, describe_settings
 from provisioner.core.store import InstanceRecord, Store
 from provisioner.guest.connection import answers, connect
 from provisioner.guest.identity import ensure_identity
@@ -64,15 +64,21 @@ def bring_up(
     backends and provisioning; whatever was finished before stays for the next call.
     """
     check_instance_name(name)
-    store = Store(paths)
-    if running := _find_running(store, name, settings, paths):
+    store, env = Store(paths), os.environ if env is None else env
+    running = _find_running(store, name, settings, paths)
+    if running and not _network_change(running.instance, settings, env):
         running.instance.connection.open_behind()
         return running
     with locked(store.lock_file(name), lambda: reporter.note("Another `ebpf-dev up` is at it; waiting.")):
         if running := _find_running(store, name, settings, paths):
+            if network := _network_change(running.instance, settings, env):
+                # Sessions of a connection that is open would keep the former proxy.
+                running.instance.connection.close()
+                _tell_network(running.instance, running.endpoint, network, reporter)
+                running.instance.connection.open_behind()
             return running
         _end_hanging(store, name, paths, reporter)
-        return start_instance(name, settings, paths, reporter, os.environ if env is None else env, cold=cold)
+        return start_instance(name, settings, paths, reporter, env, cold=cold)
 
 
 def _find_running(store: Store, name: str, settings: Settings, paths: Paths) -> UpResult | None:
@@ -82,7 +88,8 @@ def _find_running(store: Store, name: str, settings: Settings, paths: Paths) -> 
     _check_fixed(record, settings)
     instance = bind_instance(record, paths)
     if (endpoint := _was_up(instance)) and answers(endpoint, HANGS_AFTER):
-        _check_kernel(record, settings)
+        _check_restart(record, settings)
+        _check_packages(record, settings)
         return UpResult(instance, endpoint, already=True)
     return None
 
@@ -112,10 +119,14 @@ def start_instance(
     store = Store(paths)
     record = store.find(name)
     backend = make_backend(record.backend if record else settings.backend, paths)
-    network = wanted_network(settings, env, backend.host_address)
-    record = record or _make_record(name, settings, network, backend, paths, reporter)
+    network = wanted_network(settings, env, backend.host_address, bind_instance(record, paths) if record else None)
+    if settings.mirror and not network.sources:
+        reporter.warn("`mirror` is for images of Debian and Ubuntu; this one keeps the mirrors that it has.")
+    known, record = record, record or _make_record(name, settings, network, backend, paths, reporter)
     record = _apply_changes(record, settings)
     instance = bind_instance(record, paths)
+    if known and instance.ssh_config.exists():  # else the first `up` is being finished
+        _check_packages(record, settings)
     instance.backend.check_host(record.arch)
     store.save(record)
     instance = with_wanted_kernel(instance, network, reporter)
@@ -126,14 +137,24 @@ def start_instance(
     instance.backend.create(instance.machine)
     endpoint = endpoint or boot(instance, reporter)
     if record.network_digest != network.digest:
-        with reporter.step("Updating mirror, proxy and certificates"):
-            with connect(endpoint, ensure_identity(paths)) as guest:
-                apply_network(guest, network, package_manager(distribution_of(instance).manager))
-            store.save(replace(record, network_digest=network.digest))
+        _tell_network(instance, endpoint, network, reporter)
     # Last, because its presence says that nothing is left to do.
     write_ssh_config(instance, endpoint)
     instance.connection.open_behind()
     return UpResult(instance, endpoint, already=False)
+
+
+def _network_change(instance: Instance, settings: Settings, env: Mapping[str, str]) -> NetworkSettings | None:
+    """What the guest should be told now; None when it knows."""
+    network = wanted_network(settings, env, instance.backend.host_address, instance)
+    return None if instance.record.network_digest == network.digest else network
+
+
+def _tell_network(instance: Instance, endpoint: Endpoint, network: NetworkSettings, reporter: Reporter) -> None:
+    with reporter.step("Updating mirror, proxy and certificates"):
+        with connect(endpoint, ensure_identity(instance.paths)) as guest:
+            apply_network(guest, network, package_manager(distribution_of(instance).manager))
+        Store(instance.paths).save(replace(instance.record, network_digest=network.digest))
 
 
 def _resume(instance: Instance, reporter: Reporter) -> Endpoint | None:
@@ -200,12 +221,27 @@ def _check_fixed(record: InstanceRecord, settings: Settings) -> None:
             )
 
 
-def _check_kernel(record: InstanceRecord, settings: Settings) -> None:
+def _check_restart(record: InstanceRecord, settings: Settings) -> None:
+    """Raises UsageError("instance-differs") for what a running instance can only have from its next start."""
+    changed = {field for field in _CHANGEABLE if _asked_for(settings, field)}
+    changed = {field for field in changed if getattr(settings, field) != getattr(record, field)}
     if wanted_kernel(record, settings):
+        changed.add("kernel")
+    if changed:
+        options = [f"--{name} {value}" for name, value, _ in describe_settings(settings) if name in changed]
         raise UsageError(
-            f"Instance '{record.name}' runs Linux {record.release}; another kernel takes a restart",
+            f"Instance '{record.name}' is running; {' and '.join(options)} takes a restart",
             code="instance-differs",
-            hint=f"`ebpf-dev down {record.name}`, then `ebpf-dev up {record.name} --kernel {settings.kernel}`.",
+            hint=f"`ebpf-dev down {record.name}`, then `ebpf-dev up {record.name} {' '.join(options)}`.",
+        )
+
+
+def _check_packages(record: InstanceRecord, settings: Settings) -> None:
+    if _asked_for(settings, "packages"):
+        raise UsageError(
+            f"Instance '{record.name}' exists already; --package is for new ones",
+            code="instance-differs",
+            hint=f"`ebpf-dev add {' '.join(settings.packages)} -i {record.name}` installs in it.",
         )
 
 
@@ -222,16 +258,24 @@ def wanted_kernel(record: InstanceRecord, settings: Settings) -> str:
 
 
 def wanted_network(
-    settings: Settings, env: Mapping[str, str], host: str = HOST_AS_SEEN_BY_GUEST
+    settings: Settings, env: Mapping[str, str], host: str = HOST_AS_SEEN_BY_GUEST, instance: Instance | None = None
 ) -> NetworkSettings:
-    """The mirror, proxy and certificates that the settings and this host, seen as ``host``, ask for."""
-    from provisioner.images.own import image_for
-    from provisioner.images.sources import guest_sources
+    """The mirror, proxy and certificates that the settings and this host, seen as ``host``, ask for.
 
+    The mirror is that of the distribution which the ``instance`` has, of the settings' image where there is none.
+    """
     return network_settings(
-        sources=guest_sources(image_for(settings.image), settings.mirror, host),
+        sources=_guest_sources(settings, host, instance) if settings.mirror else "",
         proxy=settings.proxy or "",
         ca_files=settings.ca,
         env=env,
         host=host,
     )
+
+
+def _guest_sources(settings: Settings, host: str, instance: Instance | None) -> str:
+    from provisioner.images.own import image_for
+    from provisioner.images.sources import guest_sources
+
+    image = distribution_of(instance) if instance else image_for(settings.image)
+    return guest_sources(image, settings.mirror, host)

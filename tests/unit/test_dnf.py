@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from provisioner.core.errors import GuestError
+from provisioner.core.errors import GuestError, UsageError
 from provisioner.core.process import CommandResult
 from provisioner.core.settings import Settings
 from provisioner.guest import dnf
 from provisioner.guest.kernels import install_pair
 from provisioner.guest.network import NetworkSettings, apply_network
+from provisioner.guest.packages import expand
 from provisioner.guest.recipe import Recipe, provision
 from provisioner.images.catalogue import find_image
 from provisioner.images.golden import foreign_cmdline
@@ -132,3 +133,14 @@ def test_proxy_and_certificates_go_where_fedora_looks() -> None:
 def test_a_root_in_a_subvolume() -> None:
     assert "root=UUID=1 rootflags=subvol=root ro" in foreign_cmdline("UUID=1", "root")
     assert "rootflags" not in foreign_cmdline("/dev/vda1")
+
+
+@pytest.mark.parametrize("name", ["NetworkManager", "python3_x", "clang-19.1.7", "gtk3"])
+def test_fedoras_names_may_have_capitals(name: str) -> None:
+    assert expand([name], "dnf") == [name]
+
+
+@pytest.mark.parametrize("name", ["-y", "clang-", "a b", ""])
+def test_what_can_be_no_package_of_fedora_s(name: str) -> None:
+    with pytest.raises(UsageError):
+        expand([name], "dnf")

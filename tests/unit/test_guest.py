@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from provisioner.core.errors import GuestError, UsageError
+from provisioner.core.process import CommandResult
 from provisioner.core.reporter import SilentReporter
 from provisioner.guest import apt
 from provisioner.guest.apt import AptProgress
-from provisioner.guest.network import network_settings, proxy_for_guest
+from provisioner.guest.network import NetworkSettings, apply_network, network_settings, proxy_for_guest
 from provisioner.guest.recipe import Recipe, make_tar, runner_path
 
 # Lines as apt 3.0 writes them with APT::Status-Fd=1.
@@ -78,6 +79,37 @@ def test_the_digest_tells_when_the_guest_must_be_told() -> None:
     assert settings(proxy="http://a") != settings()
     assert settings(env={"https_proxy": "http://a"}) == settings(proxy="http://a")
     assert settings(sources="deb x y z") != settings()
+
+
+def test_names_without_a_proxy_are_one_word_for_sshd() -> None:
+    env = {"https_proxy": "http://a:1", "no_proxy": "localhost, 127.0.0.1 ,\t.corp.example"}
+    found = network_settings(sources="", proxy="", ca_files=[], env=env)
+    assert found.no_proxy == "localhost,127.0.0.1,.corp.example"
+
+
+@pytest.mark.parametrize("proxy", ["http://a b", "http://a#b", 'http://a"', "http://a\nSetEnv x=y"])
+def test_a_proxy_of_the_environment_that_is_no_address(proxy: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        settings(env={"http_proxy": proxy})
+    assert caught.value.code == "bad-proxy"
+    assert "$http_proxy" in caught.value.brief
+
+
+class ProxiedGuest:
+    """Has the sshd environment of an earlier time."""
+
+    def __init__(self) -> None:
+        self.scripts: list[str] = []
+
+    def run(self, argv: list[str], **options: object) -> CommandResult:
+        self.scripts.append(argv[2])
+        return CommandResult(tuple(argv), 0, "forgotten\n" if "echo forgotten" in argv[2] else "", "")
+
+
+def test_sshd_forgets_a_proxy_that_is_no_more() -> None:
+    guest = ProxiedGuest()
+    apply_network(guest, NetworkSettings(), apt)  # type: ignore[arg-type]
+    assert any("try-reload-or-restart" in script for script in guest.scripts)
 
 
 def test_a_file_that_is_no_certificate(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -39,6 +41,29 @@ def test_another_answer_is_not_ours(tmp_path: Path) -> None:
 def test_a_guest_that_says_nothing(tmp_path: Path) -> None:
     with FakeKeeper(tmp_path / "c", deaf=True), pytest.raises(GuestError) as caught:
         write_back(tmp_path / "c", timeout=0.05)
+    assert caught.value.code == "guest-silent"
+
+
+@pytest.mark.parametrize("babbles", [False, True])
+def test_a_machine_that_ends_or_babbles_while_it_is_asked(tmp_path: Path, babbles: bool) -> None:
+    for suffix in (".in", ".out"):
+        os.mkfifo(tmp_path / f"c{suffix}")
+    ends = [os.open(tmp_path / f"c{suffix}", os.O_RDWR) for suffix in (".in", ".out")]
+    over = threading.Event()
+
+    def hypervisor() -> None:
+        while babbles and not over.wait(0.01):
+            os.write(ends[1], b"babble\n")
+        over.wait(0 if babbles else 0.1)
+        for end in ends:
+            os.close(end)
+
+    machine = threading.Thread(target=hypervisor)
+    machine.start()
+    with pytest.raises(GuestError) as caught:
+        write_back(tmp_path / "c", timeout=0.3 if babbles else 30)
+    over.set()
+    machine.join()
     assert caught.value.code == "guest-silent"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,26 @@ def test_a_change_that_was_cut_off_is_finished_by_the_next_up(lab: KernelLab) ->
     assert lab.instance("one").status().state is State.RUNNING
     assert not lab.up("one").already
     assert lab.known("one").release == NEW
+
+
+def test_a_kernel_that_is_not_on_offer_is_forgotten_and_the_instance_may_be_used(lab: KernelLab) -> None:
+    lab.up("one")
+    bring_down("one", lab.paths, lab.reporter)
+    with pytest.raises(UsageError) as caught:
+        lab.up_with("one", "5.99")
+    assert caught.value.code == "unknown-kernel"
+    assert lab.known("one").kernel_wanted == ""
+    assert lab.up("one").already
+
+
+def test_a_reset_instance_whose_kernel_is_not_on_offer_any_more(lab: KernelLab) -> None:
+    lab.up_with("one", "backports")
+    Store(lab.paths).save(replace(lab.known("one"), kernel="5.99"))
+    with pytest.raises(UsageError) as caught:
+        reset_instance("one", lab.settings, lab.paths, lab.reporter, {})
+    assert "--kernel default" in caught.value.hint
+    lab.up_with("one", "default")
+    assert lab.known("one").release == OLD
 
 
 def test_back_to_the_kernel_of_the_image(lab: KernelLab) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,9 +21,10 @@ from provisioner.core.settings import Settings
 from provisioner.core.store import InstanceRecord, Store
 from provisioner.guest.identity import ensure_identity
 from provisioner.guest.warm import WarmConnection
+from provisioner.images.catalogue import find_image
 from provisioner.images.golden import META
 from provisioner.images.golden import SCHEMA as GOLDEN_SCHEMA
-from provisioner.workflows import instances, resume, template
+from provisioner.workflows import instances, resume, template, up
 from provisioner.workflows.instances import Instance, open_instance, write_ssh_config
 from provisioner.workflows.lifecycle import bring_down, delete_instance, reset_instance
 from provisioner.workflows.snapshots import delete_snapshot, list_snapshots, restore_snapshot, save_snapshot
@@ -320,3 +322,66 @@ def test_the_connection_that_commands_share_is_opened_ahead_and_ended_with_the_m
     bring_down("one", lab.paths, lab.reporter, force=True)
     delete_instance("one", lab.paths, lab.reporter)
     assert told() == ["close", "open_behind", "close", "close"]
+
+
+def up_with(lab: Lab, name: str, flags: dict[str, object], env: dict[str, str] | None = None) -> UpResult:
+    return bring_up(name, load_settings(lab.paths, lab.paths.data, {}, flags), lab.paths, lab.reporter, env or {})
+
+
+@pytest.mark.parametrize(
+    ("flags", "hint"),
+    [
+        ({"memory": "4G", "cpus": 1}, "`ebpf-dev up one --memory 4G`"),
+        ({"accelerator": "tcg"}, "`ebpf-dev up one --accelerator tcg`"),
+        ({"packages": ["htop"]}, "`ebpf-dev add htop -i one`"),
+    ],
+)
+def test_what_a_running_instance_cannot_have_at_once(lab: Lab, flags: dict[str, object], hint: str) -> None:
+    lab.up("one")
+    with pytest.raises(UsageError) as caught:
+        up_with(lab, "one", flags)
+    assert caught.value.code == "instance-differs"
+    assert hint in caught.value.hint
+    assert lab.up("one").already
+
+
+def test_a_running_guest_is_told_of_a_new_proxy(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(up, "connect", lambda *args, **options: lab.guest)
+    monkeypatch.setattr(up, "apply_network", lambda guest, network, manager: told.append(network.proxy))
+    lab.up("one")
+    env = {"https_proxy": "http://proxy.example:1"}
+    for expected in (["http://proxy.example:1"], []):
+        assert up_with(lab, "one", {}, env).already
+        assert told == expected
+        told.clear()
+    up_with(lab, "one", {})
+    assert told == [""]
+
+
+def test_a_mirror_is_that_of_the_distribution_which_the_instance_has(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(up, "distribution_of", lambda instance: find_image("debian-12"))
+    settings = load_settings(lab.paths, lab.paths.data, {}, {"mirror": "http://mirror.example/debian"})
+    lab.up("one")
+    assert " bookworm " in wanted_network(settings, {}, instance=lab.instance("one")).sources
+    assert " trixie " in wanted_network(settings, {}).sources
+
+
+def test_a_snapshot_whose_removal_was_cut_off_is_gone(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.up("one")
+    save_snapshot("a", "one", lab.paths, lab.reporter)
+
+    def cut_off(path: Path, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            delete_snapshot("a", "one", lab.paths, lab.reporter)
+    assert list_snapshots("one", lab.paths) == []
+    save_snapshot("a", "one", lab.paths, lab.reporter)
+    delete_snapshot("a", "one", lab.paths, lab.reporter)
+    assert list((lab.machine("one").directory / "snapshots").iterdir()) == []

@@ -198,6 +198,17 @@ def test_what_a_loader_cannot_do(wishes: dict[str, Any], code: str) -> None:
     assert caught.value.code == code
 
 
+@pytest.mark.parametrize(
+    "wish",
+    [{"pid": 1}, {"programs": ("a",)}, {"device": "eth0"}, {"cgroup": "/x"}, {"bin": "/x"}, {"attach_to": "f"}],
+)
+def test_what_a_companion_would_not_follow_takes_our_runner(wish: dict[str, Any]) -> None:
+    assert not RunRequest("x.c").needs_runner
+    assert RunRequest("x.c", **wish).needs_runner
+    with pytest.raises(UsageError):
+        RunRequest("x.c", loader="companion", **wish).check_loader()
+
+
 def test_what_a_loader_can_do() -> None:
     RunRequest("x.c", loader="xdp-loader", programs=("a", "b"), device="eth0").check_loader()
     RunRequest("x.c", loader="runner", settings=("a=1",), pid=1).check_loader()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -212,6 +214,14 @@ def test_what_a_companion_would_not_follow_takes_our_runner(wish: dict[str, Any]
 def test_what_a_loader_can_do() -> None:
     RunRequest("x.c", loader="xdp-loader", programs=("a", "b"), device="eth0").check_loader()
     RunRequest("x.c", loader="runner", settings=("a=1",), pid=1).check_loader()
+
+
+@pytest.mark.parametrize("command", ["run", "watch"])
+def test_a_request_that_cannot_be_is_json_too(command: str) -> None:
+    argv = [sys.executable, "-m", "provisioner", command, "hello", "--loader", "foo", "--json"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["code"] == "unknown-loader"
 
 
 def test_packages_are_added_once() -> None:

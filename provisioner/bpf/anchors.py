@@ -6,7 +6,7 @@ pointer more for every type that it sends through a map, written behind its own 
 
     struct event *__ebpf_dev_event_rb __attribute__((section(".debug_ebpf_dev"), used));
 
-The contract with the runner: a variable ``__ebpf_dev_event_MAP``, or ``__ebpf_dev_event_MAP_1``, ``_2`` and so on
+The contract with the runner: a variable ``__ebpf_dev_event_MAP``, or ``__ebpf_dev_event_1_MAP`` and so on
 when several types go through MAP, is a pointer to a type of MAP's records (mostly a struct, but also an integer
 or an array); for what an iterator program writes, MAP is its name. Their section becomes no map.
 """
@@ -101,7 +101,7 @@ def render_anchors(types: dict[str, list[str]]) -> str:
     """The lines to put behind a program's text, all of them line 1 of ``FILE_NAME``."""
     lines = []
     for name, records in types.items():
-        names = [name] if len(records) == 1 else [f"{name}_{number}" for number in range(1, len(records) + 1)]
+        names = [name] if len(records) == 1 else [f"{number}_{name}" for number in range(1, len(records) + 1)]
         for variable, record in zip(names, records, strict=True):
             attributes = f'__attribute__((section("{SECTION}"), used))'
             lines.append(f'#line 1 "{FILE_NAME}"\n__typeof__({record}) *{PREFIX}{variable} {attributes};\n')

@@ -45,7 +45,7 @@ date -s "@$1" >/dev/null
 [ "$(cat /proc/sys/kernel/hostname)" != "$2" ] || exit 0
 echo "$2" >/proc/sys/kernel/hostname
 echo "$2" >/etc/hostname
-sed -i '/^127\.0\.1\.1/d' /etc/hosts
+sed -i '/^127\.0\.1\.1[[:space:]]/d' /etc/hosts
 echo "127.0.1.1 $2" >>/etc/hosts
 """
 

@@ -11,10 +11,12 @@
  * One process that forks nothing: emulated, every program that is started costs a tenth of a second and more,
  * for after a resume nothing of it has been translated yet.
  */
+#include <ctype.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <limits.h>
 #include <linux/random.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -92,13 +94,17 @@ static void stir(const char *seed)
 static void name_loopback(const char *hostname)
 {
 	FILE *old = fopen("/etc/hosts", "re"), *new = fopen("/etc/hosts.ebpf-dev", "we");
+	size_t length = strlen(LOOPBACK_NAME);
+	bool ended = true;
 	char line[1024];
 
 	while (old && new && fgets(line, sizeof(line), old))
-		if (strncmp(line, LOOPBACK_NAME, strlen(LOOPBACK_NAME)))
+		if (strncmp(line, LOOPBACK_NAME, length) || !isspace((unsigned char)line[length])) {
 			fputs(line, new);
+			ended = strchr(line, '\n');
+		}
 	if (new) {
-		fprintf(new, LOOPBACK_NAME " %s\n", hostname);
+		fprintf(new, "%s" LOOPBACK_NAME " %s\n", ended ? "" : "\n", hostname);
 		if (!fclose(new))
 			rename("/etc/hosts.ebpf-dev", "/etc/hosts");
 	}

@@ -116,11 +116,9 @@ void companion_read(void)
 	lines_read(&outputs[1]);
 }
 
-void companion_reap(void)
+void companion_take_end(pid_t pid, int status)
 {
-	int status;
-
-	if (companion <= 0 || waitpid(companion, &status, WNOHANG) <= 0)
+	if (companion <= 0 || pid != companion)
 		return;
 	exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 	if (asked_to_end && exit_status == 128 + SIGINT)
@@ -176,6 +174,7 @@ bool companion_await(const struct options *options, int signals)
 void companion_stop(const struct options *options)
 {
 	double deadline = seconds_now() + (options->patience ? SLOW_GRACE_SECONDS : GRACE_SECONDS);
+	int status;
 
 	asked_to_end = true;
 	if (companion > 0)
@@ -183,10 +182,12 @@ void companion_stop(const struct options *options)
 	while (companion > 0 && seconds_now() < deadline) {
 		poll(NULL, 0, 20);
 		companion_read();
-		companion_reap();
+		if (waitpid(companion, &status, WNOHANG) == companion)
+			companion_take_end(companion, status);
 	}
 	if (companion > 0) {
 		message_log("warning", "the companion program did not end when asked to; it was killed");
+		cgroups_kill(); /* its own programs may deny signals, but not the kernel's */
 		kill(-companion, SIGKILL);
 		waitpid(companion, NULL, 0);
 		exit_status = 128 + SIGKILL;

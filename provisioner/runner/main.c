@@ -143,6 +143,7 @@ static const char *run_stage(struct run *run, int signals)
 static void clean_up(struct run *run)
 {
 	detach_programs(run);
+	activity_stop();
 	testbed_destroy(run->testbed);
 	cgroups_remove();
 	children_kill_all();

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "companion.h"
@@ -28,6 +29,17 @@ int catch_signals(void)
 	return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
+/* Also what others leave behind, which is ours as their subreaper: as zombies they would use up a cgroup's pids. */
+static void reap_children(void)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		if (!triggers_take_end(pid, status))
+			companion_take_end(pid, status);
+}
+
 /* Returns true when one of them asks us to end. */
 static bool read_signals(int fd)
 {
@@ -35,10 +47,9 @@ static bool read_signals(int fd)
 	bool end = false;
 
 	while (read(fd, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo == SIGCHLD) {
-			triggers_reap();
-			companion_reap();
-		} else
+		if (info.ssi_signo == SIGCHLD)
+			reap_children();
+		else
 			end = true;
 	}
 	return end;
@@ -81,10 +92,11 @@ static int smaller_wait(int a, int b)
 static int wait_ms(double deadline)
 {
 	double left = deadline - seconds_now();
+	int due = smaller_wait(smaller_wait(messages_due_ms(), changes_due_ms()), events_due_ms());
 
 	if (left > MAX_WAIT_SECONDS) /* also INFINITY */
 		left = MAX_WAIT_SECONDS;
-	return smaller_wait(smaller_wait(messages_due_ms(), changes_due_ms()), left > 0 ? (int)(left * 1000) + 1 : 0);
+	return smaller_wait(due, left > 0 ? (int)(left * 1000) + 1 : 0);
 }
 
 enum { FD_SIGNALS, FD_STDIN, FD_TRACE, FD_STDOUT, FD_OTHERS, FD_LIMIT = 64 };
@@ -162,7 +174,7 @@ const char *watch(const struct options *options, int signals)
 			return "stdin";
 		if (ready > 0 && fds[FD_STDOUT].revents)
 			messages_flush();
-		if (ready > 0)
+		if (ready >= 0)
 			read_everything();
 		if (options->companion && companion_ended())
 			return "finished";

@@ -75,7 +75,7 @@ def test_records_of_an_iterator_go_by_the_programs_name() -> None:
 
 def test_several_types_of_a_map_are_numbered() -> None:
     text = render_anchors({"rb": ["struct a", "char [16]"], "pb": ["u32"]})
-    assert "__typeof__(struct a) *__ebpf_dev_event_rb_1 " in text
-    assert "__typeof__(char [16]) *__ebpf_dev_event_rb_2 " in text
+    assert "__typeof__(struct a) *__ebpf_dev_event_1_rb " in text
+    assert "__typeof__(char [16]) *__ebpf_dev_event_2_rb " in text
     assert "__typeof__(u32) *__ebpf_dev_event_pb " in text
     assert render_anchors({}) == ""

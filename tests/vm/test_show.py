@@ -86,8 +86,11 @@ def test_maps_of_every_kind(instance: Cli) -> None:
     assert entries(report, "blocked_ips")[0]["shown"] == {"key": "198.51.100.1"}
     assert entries(report, "routes")[0]["shown"] == {"key": "192.0.2.0/24"}
     assert entries(report, "totals")[1]["value"] == kills
-    assert [entry["value"] for entry in entries(report, "queue")] == [5] * min(kills, 16)
-    assert entries(report, "outer[1]") == [{"key": 5, "value": kills}]
+    assert [entry["value"] for entry in entries(report, "queue")] == [{"code": -1, "name": "job"}] * min(kills, 16)
+    assert entries(report, "outer[1]") == [{"key": 5, "value": {"count": kills}}]
+    caller = entries(report, "callers")[0]["value"]  # one value on whichever processors it was
+    assert caller["count"] == kills
+    assert caller["comm"]
     assert any("syscall" in frame for entry in entries(report, "stacks") for frame in entry["shown"]["value"])
     assert "key.kern_stack_id" in entries(report, "samples")[0]["shown"]
 

@@ -173,15 +173,16 @@ static int ensure_cgroup(const char *chosen)
 	return error;
 }
 
-/* Only "cgroup/skb" leaves the direction open. */
+/* Only "cgroup/skb" leaves the direction open to the program's name. */
 static enum bpf_attach_type attach_type(const struct program *program)
 {
 	enum bpf_attach_type type = bpf_program__expected_attach_type(program->bpf);
 
 	if (program->type != BPF_PROG_TYPE_CGROUP_SKB)
 		return type;
-	return type == BPF_CGROUP_INET_EGRESS || strstr(program->name, "egress") ? BPF_CGROUP_INET_EGRESS :
-										   BPF_CGROUP_INET_INGRESS;
+	if (type == BPF_CGROUP_INET_EGRESS || strstr(program->section, "ingress"))
+		return type;
+	return strstr(program->name, "egress") ? BPF_CGROUP_INET_EGRESS : BPF_CGROUP_INET_INGRESS;
 }
 
 int attach_cgroup(struct run *run, struct program *program)
@@ -237,6 +238,12 @@ void cgroups_start_work(void)
 		cgroups_join();
 		cgroup_work_forever();
 	}
+}
+
+void cgroups_kill(void)
+{
+	if (cgroups_has_ours())
+		write_below(cgroup.path, "cgroup.kill", "1");
 }
 
 void cgroups_remove(void)

@@ -15,6 +15,7 @@ bool cgroups_has_ours(void);
 void cgroups_make(void);    /* our own, without a program */
 void cgroups_start_work(void); /* inside our own, if there is one */
 void cgroups_join(void);    /* moves the calling process into our own, if there is one */
+void cgroups_kill(void);    /* what runs in our own */
 void cgroups_remove(void);  /* our own, with all that runs in it; before the other children are killed */
 
 #endif

@@ -114,7 +114,7 @@ static ssize_t read_to_end(int fd, struct text *text)
 	ssize_t n;
 
 	while ((n = read(fd, data, sizeof(data))) > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR))) {
-		if (n > 0 && text->size + n <= KEPT_BYTES)
+		if (n > 0 && !left_out && text->size + n <= KEPT_BYTES)
 			text_append(text, data, n);
 		else if (n > 0)
 			left_out += n;

@@ -73,6 +73,8 @@ int attach_xdp(struct run *run, struct program *program)
 
 static bool names_egress(const struct program *program)
 {
+	if (strstr(program->section, "ingress"))
+		return false;
 	return strstr(program->section, "egress") || strstr(program->name, "egress");
 }
 

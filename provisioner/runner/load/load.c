@@ -14,6 +14,7 @@
 #include "load/extensions.h"
 #include "load/libbpf_log.h"
 #include "load/map_defaults.h"
+#include "load/map_types.h"
 #include "load/params.h"
 #include "load/relocations.h"
 #include "load/targets.h"
@@ -121,6 +122,7 @@ static void prepare_maps(struct run *run)
 
 	bpf_object__for_each_map(map, run->object) {
 		bpf_map__set_pin_path(map, NULL); /* LIBBPF_PIN_BY_NAME would outlive us */
+		map_types_remember(map);
 		events_prepare_map(map);
 		struct_ops_prepare_map(map);
 		map_set_defaults(map);

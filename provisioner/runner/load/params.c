@@ -255,8 +255,8 @@ static void list_map(const struct run *run, const struct bpf_map *map, struct te
 {
 	char key[160], value[160];
 
-	map_part_text(run, bpf_map__btf_key_type_id(map), bpf_map__key_size(map), key, sizeof(key));
-	map_part_text(run, bpf_map__btf_value_type_id(map), bpf_map__value_size(map), value, sizeof(value));
+	map_part_text(run, map_key_type(map), bpf_map__key_size(map), key, sizeof(key));
+	map_part_text(run, map_value_type(map), bpf_map__value_size(map), value, sizeof(value));
 	append_line(list, "%s: %s, key %s, value %s", bpf_map__name(map), libbpf_bpf_map_type_str(bpf_map__type(map)),
 		    key, value);
 }
@@ -349,13 +349,13 @@ static bool parse_entry(const struct run *run, const struct bpf_map *map, const 
 		return false;
 	}
 	parse_key_text(map, text, length, key, sizeof(key));
-	if (!value_parse(&(struct value_place){ btf, bpf_map__btf_key_type_id(map), entry->key,
+	if (!value_parse(&(struct value_place){ btf, map_key_type(map), entry->key,
 						bpf_map__key_size(map) }, key, why, why_size))
 		return false;
 	descriptor = named_descriptor(run, map, text + length + 1);
 	if (descriptor >= 0)
 		memcpy(entry->value, &descriptor, sizeof(descriptor));
-	else if (!value_parse(&(struct value_place){ btf, bpf_map__btf_value_type_id(map), entry->value,
+	else if (!value_parse(&(struct value_place){ btf, map_value_type(map), entry->value,
 						     bpf_map__value_size(map) }, text + length + 1, why, why_size))
 		return false;
 	for (size_t copy = 1; copy < entry->copies; copy++)

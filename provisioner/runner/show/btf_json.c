@@ -117,6 +117,19 @@ static bool is_char(const struct btf *btf, const struct btf_type *type)
 	return btf_is_int(type) && type->size == 1 && !strcmp(btf__name_by_offset(btf, type->name_off), "char");
 }
 
+/* What cannot be added up is that of the first CPU that has it. */
+static const unsigned char *first_filled(const struct btf_bytes *bytes, size_t offset, size_t size)
+{
+	for (size_t copy = 0; copy < bytes->copies; copy++) {
+		const unsigned char *data = bytes->data + copy * bytes->stride + offset;
+
+		for (size_t i = 0; i < size; i++)
+			if (data[i])
+				return data;
+	}
+	return bytes->data + offset;
+}
+
 static void put_array(struct json *json, const struct btf_bytes *bytes, const struct btf_type *type, size_t offset)
 {
 	const struct btf_array *array = btf_array(type);
@@ -131,7 +144,7 @@ static void put_array(struct json *json, const struct btf_bytes *bytes, const st
 	if (!count || offset + count * size > bytes->size)
 		count = offset < bytes->size ? (bytes->size - offset) / size : 0;
 	if (is_char(bytes->btf, element)) {
-		const char *text = (const char *)bytes->data + offset;
+		const char *text = (const char *)first_filled(bytes, offset, count);
 
 		json_string_n(json, text, strnlen(text, count));
 		return;
@@ -200,7 +213,7 @@ static void put_members(struct json *json, const struct btf_bytes *bytes, const 
 static void put_scalar(struct json *json, const struct btf_bytes *bytes, const struct btf_type *type, size_t offset,
 		       size_t size)
 {
-	const unsigned char *data = bytes->data + offset;
+	const unsigned char *data = first_filled(bytes, offset, size);
 
 	if (btf_is_float(type))
 		put_float(json, data, size);

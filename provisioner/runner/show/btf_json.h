@@ -11,7 +11,7 @@ struct btf_bytes {
 	const struct btf *btf;
 	const unsigned char *data;
 	size_t size;	/* of one copy */
-	size_t copies;	/* 1, or the number of CPUs: integers are then summed */
+	size_t copies;	/* 1, or the number of CPUs: integers are then summed, of others the first that is not 0 */
 	size_t stride;
 };
 

@@ -16,6 +16,7 @@
 
 struct snapshot {
 	__u64 key, value; /* hashes */
+	unsigned int look; /* the last one that saw it */
 };
 
 struct watched {
@@ -25,6 +26,7 @@ struct watched {
 	struct map_view view;
 	struct snapshot *snapshots;
 	size_t count;
+	unsigned int look;
 };
 
 static struct watched *watched;
@@ -46,7 +48,8 @@ static __u64 hash_bytes(const void *data, size_t size)
 static bool update_snapshot(struct watched *map)
 {
 	struct map_view *view = &map->view;
-	struct snapshot now = { hash_bytes(view->key, view->key_size), hash_bytes(view->value, map_view_value_bytes(view)) };
+	struct snapshot now = { hash_bytes(view->key, view->key_size),
+				hash_bytes(view->value, map_view_value_bytes(view)), map->look };
 
 	for (size_t i = 0; i < map->count; i++) {
 		if (map->snapshots[i].key == now.key) {
@@ -93,15 +96,30 @@ static void end_saying(struct saying *saying)
 	message_end();
 }
 
+/* Keys that come and go must not use up the places. */
+static void forget_gone(struct watched *map)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < map->count; i++)
+		if (map->snapshots[i].look == map->look)
+			map->snapshots[kept++] = map->snapshots[i];
+	map->count = kept;
+}
+
 static void look_at_map(struct watched *map, struct saying *saying)
 {
 	bool there = map_view_next(&map->view, true);
+
+	map->look++;
 
 	for (size_t seen = 0; there && seen < MAX_WATCHED_ENTRIES; seen++) {
 		if (map_view_lookup(&map->view) && update_snapshot(map) && saying && may_say(saying, map->view.name))
 			map_view_put(saying->json, &map->view);
 		there = map_view_next(&map->view, false);
 	}
+	if (!there)
+		forget_gone(map);
 }
 
 static void look_at_globals(struct watched *section, struct saying *saying)

@@ -60,20 +60,15 @@ static const char *struct_name(const struct btf *btf, __u32 type_id)
 	return btf__name_by_offset(btf, btf__type_by_id(btf, type_id)->name_off);
 }
 
-static bool is_decimal(const char *text)
-{
-	return *text && strspn(text, "0123456789") == strlen(text);
-}
-
 static bool is_anchor_of(const char *variable, const char *map)
 {
 	const char *rest = variable + strlen(ANCHOR);
-	size_t length = strlen(map);
+	size_t digits;
 
-	if (strncmp(variable, ANCHOR, strlen(ANCHOR)) || strncmp(rest, map, length))
+	if (strncmp(variable, ANCHOR, strlen(ANCHOR)))
 		return false;
-	rest += length;
-	return !*rest || (*rest == '_' && is_decimal(rest + 1));
+	digits = strspn(rest, "0123456789");
+	return !strcmp(digits ? rest + digits + 1 : rest, map);
 }
 
 /* What a global pointer points to, 0 for other types; an anchor may name numbers and arrays too. */

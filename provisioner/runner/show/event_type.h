@@ -14,7 +14,7 @@ __u32 event_type_struct(const struct btf *btf, __u32 type_id);
 
 /*
  * What a record of this many bytes in map "map" is, or 0. Looked at in this order:
- *   - anchors of the build: a variable "__ebpf_dev_event_MAP" (of several structs "__ebpf_dev_event_MAP_1" and so on)
+ *   - anchors of the build: a variable "__ebpf_dev_event_MAP" (of several structs "__ebpf_dev_event_1_MAP" and so on)
  *     is a pointer to the type of the records, which may be shorter or longer
  *   - any other global pointer to a struct of this very length (const struct event *unused)
  *   - the only struct of this length that is called an event, or the only one at all unless it is the kernel's: a guess

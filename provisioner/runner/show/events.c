@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "load/map_types.h"
 #include "message.h"
 #include "show/btf_json.h"
 #include "show/event_type.h"
@@ -19,6 +20,7 @@
 #define RING_HEADER_BYTES 16		/* BPF_RINGBUF_HDR_SZ, and the padding to 8 bytes */
 #define KNOWN_SIZES 16
 #define MAX_MAPS 32
+#define LOOK_MILLISECONDS 250	/* at ring buffers, whose programs may send without waking anybody */
 #define RECORDS_AT_ONCE 4096 /* then the main loop has a look at its signals and its clock */
 
 /* What the records of one length are. */
@@ -36,6 +38,7 @@ struct event_map {
 	const struct btf *btf;
 	__u32 declared; /* the struct that the map itself names, or 0 */
 	bool perf;
+	struct ring_buffer *ring;	/* each its own: in a common one a flood in the first starves the others */
 	struct perf_buffer *buffer;
 	struct record_type known[KNOWN_SIZES];
 	size_t known_count;
@@ -48,7 +51,6 @@ struct event_map {
 	bool losses_counted;
 };
 
-static struct ring_buffer *rings;
 static struct event_map *maps[MAX_MAPS];
 static size_t map_count;
 static size_t records;
@@ -63,37 +65,8 @@ static bool is_perf(const struct bpf_map *map)
 	return bpf_map__type(map) == BPF_MAP_TYPE_PERF_EVENT_ARRAY;
 }
 
-/* The value types that maps name, by map name: libbpf forgets them when it makes the map without BTF. */
-static struct declaration {
-	char map[64];
-	__u32 type_id;
-} declarations[MAX_MAPS];
-static size_t declaration_count;
-
-static __u32 find_declaration(const char *map)
-{
-	for (size_t i = 0; i < declaration_count; i++)
-		if (!strcmp(declarations[i].map, map))
-			return declarations[i].type_id;
-	return 0;
-}
-
-static void remember_declaration(const struct bpf_map *map)
-{
-	struct declaration *declaration = &declarations[declaration_count];
-	const char *name = bpf_map__name(map);
-
-	if (declaration_count == MAX_MAPS || find_declaration(name) || !bpf_map__btf_value_type_id(map))
-		return;
-	declaration_count++;
-	snprintf(declaration->map, sizeof(declaration->map), "%s", name);
-	declaration->type_id = bpf_map__btf_value_type_id(map);
-}
-
 void events_prepare_map(struct bpf_map *map)
 {
-	if (is_ring(map) || is_perf(map))
-		remember_declaration(map);
 	if (is_ring(map)) {
 		bpf_map__set_key_size(map, 0);
 		bpf_map__set_value_size(map, 0);
@@ -281,10 +254,8 @@ static void unmap_positions(struct event_map *map)
 static int open_ring(struct bpf_map *bpf, struct event_map *map)
 {
 	map_positions(bpf, map);
-	if (rings)
-		return ring_buffer__add(rings, bpf_map__fd(bpf), on_ring_record, map);
-	rings = ring_buffer__new(bpf_map__fd(bpf), on_ring_record, map, NULL);
-	return rings ? 0 : -errno;
+	map->ring = ring_buffer__new(bpf_map__fd(bpf), on_ring_record, map, NULL);
+	return map->ring ? 0 : -errno;
 }
 
 static int open_perf(struct bpf_map *bpf, struct event_map *map)
@@ -305,7 +276,7 @@ static void open_map(const struct run *run, const struct btf *btf, struct bpf_ma
 	map->fd = bpf_map__fd(bpf);
 	map->btf = btf;
 	map->losses_counted = is_ring(bpf) && losses_count(run, map->fd);
-	map->declared = btf ? event_type_struct(btf, find_declaration(map->name)) : 0;
+	map->declared = btf ? event_type_struct(btf, map_value_type(bpf)) : 0;
 	maps[map_count++] = map;
 	error = is_ring(bpf) ? open_ring(bpf, map) : open_perf(bpf, map);
 	if (error)
@@ -327,21 +298,30 @@ size_t events_descriptors(int *descriptors, size_t limit)
 {
 	size_t count = 0;
 
-	if (rings && count < limit)
-		descriptors[count++] = ring_buffer__epoll_fd(rings);
-	for (size_t i = 0; i < map_count && count < limit; i++)
-		if (maps[i]->buffer)
+	for (size_t i = 0; i < map_count && count < limit; i++) {
+		if (maps[i]->ring)
+			descriptors[count++] = ring_buffer__epoll_fd(maps[i]->ring);
+		else if (maps[i]->buffer)
 			descriptors[count++] = perf_buffer__epoll_fd(maps[i]->buffer);
+	}
 	return count;
+}
+
+int events_due_ms(void)
+{
+	for (size_t i = 0; i < map_count; i++)
+		if (maps[i]->ring)
+			return LOOK_MILLISECONDS;
+	return -1;
 }
 
 bool events_consume(void)
 {
 	size_t before = records;
 
-	if (rings)
-		ring_buffer__consume(rings);
 	for (size_t i = 0; i < map_count; i++) {
+		if (maps[i]->ring)
+			ring_buffer__consume(maps[i]->ring);
 		if (maps[i]->buffer)
 			perf_buffer__consume(maps[i]->buffer);
 		say_unread_records(maps[i]);
@@ -358,9 +338,8 @@ void events_say_losses(void)
 void events_close(void)
 {
 	losses_close();
-	ring_buffer__free(rings);
-	rings = NULL;
 	for (size_t i = 0; i < map_count; i++) {
+		ring_buffer__free(maps[i]->ring);
 		perf_buffer__free(maps[i]->buffer);
 		unmap_positions(maps[i]);
 		for (size_t known = 0; known < maps[i]->known_count; known++)

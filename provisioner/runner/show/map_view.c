@@ -58,13 +58,13 @@ bool map_view_open(struct map_view *view, const struct bpf_map *map, const struc
 		.value_size = bpf_map__value_size(map),
 		.max_entries = bpf_map__max_entries(map),
 		.has_stacks = is_stack_map(bpf_map__type(map), bpf_map__map_flags(map)),
-		.key_type = btf ? bpf_map__btf_key_type_id(map) : 0,
-		.value_type = btf ? bpf_map__btf_value_type_id(map) : 0,
+		.key_type = btf ? map_key_type(map) : 0,
+		.value_type = btf ? map_value_type(map) : 0,
 	};
 	return prepare_view(view);
 }
 
-bool map_view_open_inner(struct map_view *view, int fd, const struct bpf_map *like, const struct btf *btf)
+bool map_view_open_inner(struct map_view *view, int fd, const char *outer, const struct btf *btf)
 {
 	struct bpf_map_info info = {};
 	__u32 size = sizeof(info);
@@ -77,8 +77,8 @@ bool map_view_open_inner(struct map_view *view, int fd, const struct bpf_map *li
 	view->value_size = info.value_size;
 	view->max_entries = info.max_entries;
 	view->has_stacks = is_stack_map(info.type, info.map_flags);
-	view->key_type = btf && like ? bpf_map__btf_key_type_id(like) : 0;
-	view->value_type = btf && like ? bpf_map__btf_value_type_id(like) : 0;
+	view->key_type = btf ? map_inner_key_type(outer) : 0;
+	view->value_type = btf ? map_inner_value_type(outer) : 0;
 	return prepare_view(view);
 }
 

@@ -24,8 +24,8 @@ struct map_view {
 
 /* Both are closed by map_view_close, also when they fail. */
 bool map_view_open(struct map_view *view, const struct bpf_map *map, const struct btf *btf);
-/* With the types of "like", which may be NULL. */
-bool map_view_open_inner(struct map_view *view, int fd, const struct bpf_map *like, const struct btf *btf);
+/* A map inside the one called "outer", with the types that this declares. */
+bool map_view_open_inner(struct map_view *view, int fd, const char *outer, const struct btf *btf);
 void map_view_close(struct map_view *view);
 
 bool map_view_next(struct map_view *view, bool first);	/* the next key */

@@ -145,7 +145,7 @@ static void name_inner(const struct map_view *outer, char *name, size_t size)
 	snprintf(name + used, size - used, "]");
 }
 
-static void dump_inner(const struct map_view *outer, const struct bpf_map *like)
+static void dump_inner(const struct map_view *outer)
 {
 	int fd = bpf_map_get_fd_by_id(*(const __u32 *)outer->value);
 	struct map_view view;
@@ -154,7 +154,7 @@ static void dump_inner(const struct map_view *outer, const struct bpf_map *like)
 
 	if (fd < 0)
 		return;
-	if (map_view_open_inner(&view, fd, like, outer->btf) &&
+	if (map_view_open_inner(&view, fd, outer->name, outer->btf) &&
 	    (map_has_entries(view.type) || is_queue(view.type))) {
 		name_inner(outer, name, sizeof(name));
 		json = begin_map_message(name, view.type);
@@ -173,7 +173,7 @@ static void dump_outer(struct bpf_map *map, const struct btf *btf)
 	for (size_t shown = 0; there && shown < MAX_INNER_MAPS; there = map_view_next(&view, false)) {
 		if (!map_view_lookup(&view))
 			continue;
-		dump_inner(&view, bpf_map__inner_map(map));
+		dump_inner(&view);
 		shown++;
 	}
 	map_view_close(&view);

@@ -143,6 +143,8 @@ static enum rendering of_struct(const struct btf *btf, const struct btf_type *ty
 
 static enum rendering by_time_name(size_t size, const char *name)
 {
+	if (name_has_word(name, " ns ") && name_has_word(name, " mnt pid net user uts ipc cgroup "))
+		return RENDER_NOTHING; /* the number of a namespace */
 	if (size == 8 && name_has_word(name, " ts timestamp tstamp ktime stamp start begin end "))
 		return name_has_word(name, " us ms usec msec sec ") ? RENDER_NOTHING : RENDER_TIMESTAMP;
 	if (name_has_word(name, " ns nsec nsecs nanoseconds "))

@@ -284,9 +284,8 @@ void activity_start_beside(const struct options *options)
 
 void activity_stop(void)
 {
-	if (keeper <= 0)
+	if (keeper <= 0 || kill(keeper, SIGTERM))
 		return;
-	kill(keeper, SIGTERM);
 	waitpid(keeper, NULL, 0);
 	keeper = 0;
 }

@@ -13,6 +13,6 @@
 
 void activity_start_for(const struct run *run);			/* what its attached programs hook */
 void activity_start_beside(const struct options *options);	/* a companion; what its object would hook */
-void activity_stop(void);
+void activity_stop(void); /* again when programs that deny signals have gone */
 
 #endif

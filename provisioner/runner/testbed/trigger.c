@@ -106,29 +106,31 @@ static void say_end(struct trigger *trigger, int status)
 	trigger->pid = 0;
 }
 
-void triggers_reap(void)
+bool triggers_take_end(pid_t pid, int status)
 {
-	int status;
-
 	for (size_t i = 0; i < trigger_count; i++) {
-		if (triggers[i].pid <= 0 || waitpid(triggers[i].pid, &status, WNOHANG) <= 0)
+		if (triggers[i].pid != pid)
 			continue;
 		lines_read(&triggers[i].output);
 		say_end(&triggers[i], status);
+		return true;
 	}
+	return false;
 }
 
 void triggers_stop(void)
 {
+	int status;
+
 	triggers_read();
-	triggers_reap();
 	for (size_t i = 0; i < trigger_count; i++) {
 		struct trigger *trigger = &triggers[i];
 
-		if (trigger->pid > 0) {
-			kill(-trigger->pid, SIGKILL);
+		if (trigger->pid > 0 && waitpid(trigger->pid, &status, WNOHANG) > 0)
+			triggers_take_end(trigger->pid, status);
+		/* A program that denies signals must not make us wait: such a trigger ends with our other children. */
+		if (trigger->pid > 0 && !kill(-trigger->pid, SIGKILL))
 			waitpid(trigger->pid, NULL, 0);
-		}
 		lines_close(&trigger->output);
 	}
 	trigger_count = 0;

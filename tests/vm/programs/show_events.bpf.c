@@ -85,7 +85,7 @@ struct {
 
 /* As the build makes them. */
 const struct rich *__ebpf_dev_event_rich_rb;
-const struct tailed *__ebpf_dev_event_tailed_rb_1;
+const struct tailed *__ebpf_dev_event_1_tailed_rb;
 
 struct lone_event last_lone;
 struct bystander last_bystander;

@@ -25,6 +25,20 @@ struct prefix {
 	__u8 bytes[4];
 };
 
+struct job {
+	int code;
+	char name[4];
+};
+
+struct tally {
+	__u64 count;
+};
+
+struct caller {
+	__u64 count;
+	char comm[16];
+};
+
 struct stack_sample {
 	__u32 pid;
 	int user_stack_id;
@@ -34,6 +48,7 @@ struct stack_sample {
 MAP(BPF_MAP_TYPE_HASH, 16, struct flow, __u64, flows);
 MAP(BPF_MAP_TYPE_HASH, 16, __u32, __u64, blocked_ips);
 MAP(BPF_MAP_TYPE_PERCPU_ARRAY, 2, __u32, __u64, totals);
+MAP(BPF_MAP_TYPE_PERCPU_HASH, 4, __u32, struct caller, callers);
 MAP(BPF_MAP_TYPE_ARRAY, 27, __u32, __u64, latency_us);
 MAP(BPF_MAP_TYPE_HASH, 64, struct stack_sample, __u64, samples);
 MAP(BPF_MAP_TYPE_HASH, 16, __u32, __u32, settings);
@@ -49,7 +64,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
 	__uint(max_entries, 16);
-	__type(value, __u32);
+	__type(value, struct job);
 } queue SEC(".maps");
 
 struct {
@@ -63,7 +78,7 @@ struct inner {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4);
 	__type(key, __u32);
-	__type(value, __u64);
+	__type(value, struct tally);
 } inner_0 SEC(".maps");
 
 struct {
@@ -85,11 +100,25 @@ static void add(void *map, const void *key)
 		bpf_map_update_elem(map, key, &one, BPF_ANY);
 }
 
+static void note_caller(void)
+{
+	struct caller new = {}, *caller;
+	__u32 key = 7;
+
+	bpf_map_update_elem(&callers, &key, &new, BPF_NOEXIST);
+	caller = bpf_map_lookup_elem(&callers, &key);
+	if (!caller)
+		return;
+	caller->count++;
+	bpf_get_current_comm(caller->comm, sizeof(caller->comm));
+}
+
 SEC("tracepoint/syscalls/sys_enter_kill")
 int on_kill(void *ctx)
 {
 	struct flow flow = { bpf_htonl(0xc0000201), bpf_htons(443) };
 	struct prefix prefix = { 24, { 192, 0, 2, 0 } };
+	struct job job = { -1, "job" };
 	struct stack_sample sample = { bpf_get_current_pid_tgid() >> 32 };
 	__u32 one = 1, slot = 5, address = bpf_htonl(0xc6336401);
 	void *inside;
@@ -102,7 +131,8 @@ int on_kill(void *ctx)
 	add(&totals, &one);
 	add(&latency_us, &slot);
 	bpf_map_update_elem(&routes, &prefix, &one, BPF_ANY);
-	bpf_map_push_elem(&queue, &slot, BPF_ANY);
+	bpf_map_push_elem(&queue, &job, BPF_ANY);
+	note_caller();
 	sample.kern_stack_id = bpf_get_stackid(ctx, &stacks, 0);
 	sample.user_stack_id = bpf_get_stackid(ctx, &stacks, BPF_F_USER_STACK);
 	add(&samples, &sample);

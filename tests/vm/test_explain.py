@@ -14,7 +14,13 @@ RUN = 600.0
 
 
 # All of them are tested with the logs that a 6.12 and a 6.18 kernel wrote; these show that kernels still do.
-@pytest.mark.parametrize("refusal", REFUSALS[::3], ids=lambda refusal: refusal.name)
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        pytest.param(refusal, id=refusal.name, marks=() if index % 6 == 0 else pytest.mark.nightly)
+        for index, refusal in enumerate(REFUSALS)
+    ],
+)
 def test_a_refusal_is_explained(instance: Cli, refusal: Refusal) -> None:
     report = instance.json(
         "run", str(refusal.file), "--for", "1", "--no-trigger", "--json", timeout=RUN, check=False

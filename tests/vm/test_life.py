@@ -201,7 +201,7 @@ def test_a_corrupt_record_is_said_and_deleted(instance: Cli, second: Callable[[s
 def test_memory_given_on_the_command_line_is_taken_up_at_the_next_start(
     instance: Cli, second: Callable[[str], Cli]
 ) -> None:
-    instance("up", "small", "--disk", "30G", timeout=BOOT)
+    instance("up", "small", "--disk", "30G", "--cold", timeout=BOOT)
     assert "30G" in instance.guest("df", "-h", "/", instance="small")
     second("small")
     instance("down", "small", timeout=BOOT)

@@ -13,6 +13,13 @@ from tests.vm.conftest import BOOT, FIRST_UP, Cli
 from tests.vm.forward_proxy import forwarding
 
 
+FETCH_ONE = """
+format='$(REPO_URI)dists/$(RELEASE)/InRelease'
+url=$(apt-get indextargets --no-release-info --format "$format" 'Created-By: Packages' | head -n 1)
+/usr/lib/apt/apt-helper download-file "$url" /tmp/InRelease
+"""
+
+
 def make_authority(path: Path) -> Path:
     """A certificate of an authority that nobody else knows."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -41,7 +48,8 @@ def test_a_proxy_on_the_host_s_loopback_and_an_authority_serve_the_guest(instanc
         try:
             behind("up", "proxied", timeout=FIRST_UP)
             assert behind.guest("printenv", "http_proxy", instance="proxied").strip() == f"http://10.0.2.2:{port}"
-            behind("exec", "-i", "proxied", "--", "apt-get", "update", "-q", timeout=BOOT)
+            # One file as apt fetches all of them; reading whole lists takes an emulated processor minutes.
+            behind.guest("sh", "-c", FETCH_ONE, instance="proxied")
             assert any("InRelease" in url for url in proxy.asked), proxy.asked
             behind("cp", "-i", "proxied", str(authority), ":/root/ca.crt")
             for store in ("-CApath /etc/ssl/certs", "-CAfile /etc/ssl/certs/ca-certificates.crt"):

@@ -20,6 +20,7 @@ import pytest
 
 from provisioner.core.paths import find_paths
 from provisioner.core.process import CommandResult
+from tests.vm.users import give_to, make_checkout, ordinary_user, run_as
 
 #: Generous, because everything may run under TCG on two busy cores; nothing is measured here.
 FIRST_UP = 1500.0
@@ -137,8 +138,33 @@ def machines_of(home: Path) -> list[int]:
 
 
 @pytest.fixture(scope="session")
-def instance(cli: Cli) -> Cli:
+def quickstart(cli: Cli) -> str:
+    """What the quick start says to an ordinary user on a machine without state; what it provisioned is for all."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make another user; the rest of the suite runs as this ordinary one")
+    if _has_golden(cli):
+        pytest.skip("the home that was given has a golden already")
+    with ordinary_user("ebpf-dev-test") as user:
+        checkout, env = make_checkout(user), {"EBPF_DEV_HOME": str(cli.home)}
+        give_to(user, cli.home)
+        try:
+            done = run_as(user, str(checkout / "examples/quickstart"), "--yes", env=env, timeout=FIRST_UP)
+            run_as(user, str(checkout / ".venv/bin/ebpf-dev"), "delete", env=env, timeout=BOOT)
+        finally:
+            give_to("root", cli.home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def _has_golden(cli: Cli) -> bool:
+    return find_paths(cli.env).goldens.exists()
+
+
+@pytest.fixture(scope="session")
+def instance(cli: Cli, request: pytest.FixtureRequest) -> Cli:
     """The instance `default`, running."""
+    if os.geteuid() == 0 and not _has_golden(cli):
+        request.getfixturevalue("quickstart")
     result = cli("up", timeout=FIRST_UP)
     assert "running" in result.stdout
     return cli

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import venv
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from tests.vm.conftest import BOOT, Cli
-from tests.vm.users import ROOT, as_user, make_checkout, ordinary_user
+from tests.vm.conftest import Cli
+from tests.vm.users import ROOT
 
 
-@pytest.fixture
-def user() -> Iterator[str]:
-    if os.geteuid() != 0:
-        pytest.skip("only root can make another user; the rest of the suite runs as this ordinary one")
-    with ordinary_user("ebpf-dev-test") as user:
-        yield user
-
-
-def test_quickstart_as_an_ordinary_user_on_a_machine_without_state(user: str) -> None:
-    checkout = make_checkout(user)
-    try:
-        done = as_user(user, str(checkout / "examples" / "quickstart"), "--yes", timeout=1500)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "Hello from PID" in done.stdout
-    finally:
-        as_user(user, str(checkout / ".venv/bin/ebpf-dev"), "delete", timeout=BOOT)
+def test_quickstart_on_a_machine_without_state(quickstart: str) -> None:
+    assert "Hello from PID" in quickstart
 
 
 def test_the_wheel_has_all_it_needs(instance: Cli, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.vm.conftest import BOOT, FIRST_UP, Cli
-from tests.vm.users import argv_as, as_user, env_of, make_checkout, ordinary_user
+from tests.vm.users import argv_as, env_of, make_checkout, ordinary_user, run_as
 
 NAME = "on-lima"
 
@@ -78,7 +78,7 @@ def lima(instance: Cli, limactl: Path) -> Iterator[UserCli]:
             user = stack.enter_context(ordinary_user("ebpf-dev-lima"))
             checkout = make_checkout(user)
             for argv in (("python3", "-m", "venv", "venv"), ("venv/bin/pip", "install", "-q", str(checkout))):
-                done = as_user(user, *argv, timeout=600)
+                done = run_as(user, *argv, timeout=600)
                 assert done.returncode == 0, done.stderr
             program = str(checkout.parent / "venv/bin/ebpf-dev")
             hand_over(instance.home, user)
@@ -163,10 +163,10 @@ def test_the_backend_contract_holds_on_the_real_lima(lima: UserCli) -> None:
         pytest.skip("run tests/vm/lima_contract.py itself")
     checkout = Path(lima.program).parents[2] / "ebpf-dev"
     python = str(Path(lima.program).with_name("python"))
-    assert as_user(lima.user, python, "-m", "pip", "install", "-q", "pytest", timeout=600).returncode == 0
+    assert run_as(lima.user, python, "-m", "pip", "install", "-q", "pytest", timeout=600).returncode == 0
     words = ["env", *(f"{name}={value}" for name, value in lima.env.items())]
     contract = [python, "-m", "pytest", "-q", str(checkout / "tests/vm/lima_contract.py")]
-    done = as_user(lima.user, *words, *contract, timeout=3000)
+    done = run_as(lima.user, *words, *contract, timeout=3000)
     assert done.returncode == 0, done.stdout
 
 

@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.vm.conftest import BOOT, FIRST_UP, Cli
 from tests.vm.forward_proxy import forwarding
 
-
 FETCH_ONE = """
 format='$(REPO_URI)dists/$(RELEASE)/InRelease'
 url=$(apt-get indextargets --no-release-info --format "$format" 'Created-By: Packages' | head -n 1)

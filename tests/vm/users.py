@@ -6,7 +6,7 @@ import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,8 +55,16 @@ def env_of(user: str) -> dict[str, str]:
     return {"HOME": home, "USER": user, "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **keep}
 
 
-def as_user(user: str, *argv: str, timeout: float) -> subprocess.CompletedProcess[str]:
+def run_as(
+    user: str, *argv: str, env: Mapping[str, str] | None = None, timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Run a command as somebody else, in their home, with ``env`` beside their own."""
     return subprocess.run(
-        argv_as(user, *argv), cwd=pwd.getpwnam(user).pw_dir, env=env_of(user), capture_output=True, text=True,
-        timeout=timeout, check=False, stdin=subprocess.DEVNULL,
+        argv_as(user, *argv), cwd=pwd.getpwnam(user).pw_dir, env={**env_of(user), **(env or {})},
+        capture_output=True, text=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
+
+
+def give_to(user: str, directory: Path) -> None:
+    """Let a directory with all that is in it belong to a user."""
+    subprocess.run(["chown", "-R", f"{user}:", str(directory)], check=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +105,8 @@ def find_paths(env: Mapping[str, str] | None = None) -> Paths:
         cache = Path(platformdirs.user_cache_dir(APP))
         data = Path(platformdirs.user_data_dir(APP))
         lima = _lima_home(data)
-    return Paths(config=config, cache=cache, data=data, runtime=_socket_dir(data, env), lima=lima)
+    runtime = socket_dir(data, Path.home() if this_host().mac else None)
+    return Paths(config=config, cache=cache, data=data, runtime=runtime, lima=lima)
 
 
 def _lima_home(data: Path) -> Path:
@@ -115,27 +115,19 @@ def _lima_home(data: Path) -> Path:
     return data / "lima" if len(os.fsencode(data)) <= 48 else Path.home() / f".{APP}" / "lima"
 
 
-def lasting_socket_dir(data: Path, home: Path) -> Path | None:
-    """The directory for sockets on macOS, None where every path is too long.
+def socket_dir(data: Path, home: Path | None) -> Path:
+    """The directory for the sockets of machines that keep their things in ``data``; short enough for a socket.
 
-    Its directories for temporary files are no place for them: macOS removes from there what nobody has touched
-    for three days, the sockets of running machines as well.
+    It must last as long as a machine may run: Linux removes $XDG_RUNTIME_DIR when its user logs out, and macOS
+    from its directories for temporary files what nobody has touched for three days. ``home`` is a user's, for
+    macOS.
     """
     digest = hashlib.sha256(os.fsencode(data)).hexdigest()[:10]
-    candidates = (data / "run", home / f".{APP}" / f"run-{digest}")
-    return next((path for path in candidates if len(os.fsencode(path)) <= _SOCKET_DIR_MAX), None)
-
-
-def _socket_dir(data: Path, env: Mapping[str, str]) -> Path:
-    if this_host().mac and (lasting := lasting_socket_dir(data, Path.home())):
-        return lasting
+    candidates = [data / "run", *([home / f".{APP}" / f"run-{digest}"] if home else [])]
     # A Unix socket's path may have 103 bytes on macOS (sys/un.h: sun_path[104]) and 107 on Linux, which
     # "~/Library/Application Support/..." with a long user name exceeds: use a short name derived from it.
-    base = Path(env.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
-    name = f"{APP}-{os.getuid()}-{hashlib.sha256(os.fsencode(data)).hexdigest()[:10]}"
-    if len(os.fsencode(base / name)) > _SOCKET_DIR_MAX or not base.is_dir():
-        base = Path("/tmp")
-    return base / name
+    last = Path("/tmp", f"{APP}-{os.getuid()}-{digest}")
+    return next((path for path in candidates if len(os.fsencode(path)) <= _SOCKET_DIR_MAX), last)
 
 
 def ensure_dir(path: Path) -> Path:

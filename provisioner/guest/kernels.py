@@ -6,7 +6,7 @@ from pathlib import Path
 
 from provisioner.core.errors import GuestError
 from provisioner.core.reporter import Reporter
-from provisioner.guest.base import Guest
+from provisioner.guest.base import HOME, Guest
 from provisioner.guest.kernel_features import OPTIONS
 from provisioner.guest.kernel_pairs import (
     KernelPair,
@@ -42,6 +42,26 @@ set -- show
 {_FIND_FILES}
 """
 _INITRD = f'show() {{ [ "$release" != "$wanted" ] || echo "$initrd"; }}; wanted=$1; set -- show; {_FIND_FILES}'
+
+
+#: Of arm64 some distributions compress it: Ubuntu as a whole, Fedora inside an EFI program (Linux's
+#: drivers/firmware/efi/libstub/zboot-header.S). Hypervisors load it as it is: QEMU knows gzip, vz nothing at all.
+UNPACK_KERNEL = r"""
+set -e
+file=$1 raw=$2
+bytes() { tail -c +$(($1 + 1)) "$file" | head -c "$2"; }
+number() { od -An -tu4 -j "$1" -N 4 "$file" | tr -d ' '; }
+if [ "$(bytes 0 2 | od -An -tx1 | tr -d ' ')" = 1f8b ]; then
+    gzip -dc "$file" >"$raw"
+elif [ "$(bytes 4 4 | tr -d '\000')" = zimg ]; then
+    kind=$(bytes 24 8 | tr -d '\000')
+    case $kind in gzip | xz | zstd | lz4) ;; *) echo "a kernel packed by $kind" >&2; exit 1 ;; esac
+    bytes "$(number 8)" "$(number 12)" | "$kind" -dc >"$raw"
+else
+    raw=$file
+fi
+echo "$raw"
+"""
 
 
 def find_kernel_pair(guest: Guest) -> str:
@@ -94,10 +114,14 @@ def install_pair(guest: Guest, manager: PackageManager, word: str, backports: st
 
 
 def take_out(guest: Guest, release: str, directory: Path) -> None:
-    """Copy kernel and initial file system of an installed pair into ``directory``, for booting directly."""
+    """Copy kernel, unpacked, and initial file system of an installed pair into ``directory``, to boot directly."""
+    packed, raw = f"/boot/vmlinuz-{release}", f"{HOME}/vmlinuz.raw"
+    kernel = guest.run(["sh", "-c", UNPACK_KERNEL, "unpack", packed, raw], timeout=300).stdout.strip()
     initrd = guest.run(["sh", "-c", _INITRD, "initrd", release]).stdout.strip()
-    for source, name in ((f"/boot/vmlinuz-{release}", KERNEL), (initrd, INITRD)):
+    for source, name in ((kernel, KERNEL), (initrd, INITRD)):
         guest.get(source, directory / name)
+    if kernel == raw:
+        guest.run(["rm", raw])
 
 
 def check_kernel(guest: Guest, release: str) -> None:

@@ -62,11 +62,23 @@ def _read_header(file: IO[bytes]) -> tuple[int, int]:
     return (offset, length) if magic == _MAGIC and version in (2, 3) else (0, -1)
 
 
+def make_qcow2(disk: Path) -> None:
+    """Turn a disk image into a qcow2 of its own, unless it is one. Raises HostError("bad-image")."""
+    if not _is_whole_qcow2(disk):
+        other = disk.with_name(f"{disk.name}.other")
+        disk.rename(other)
+        copy_as_qcow2(other, disk)
+        other.unlink()
+
+
+def _is_whole_qcow2(disk: Path) -> bool:
+    with disk.open("rb") as file:
+        return _read_header(file)[1] == 0
+
+
 def copy_as_qcow2(source: Path, target: Path) -> None:
     """Copy a disk image; one that is no qcow2 of its own is made one. Raises HostError("bad-image")."""
-    with source.open("rb") as file:
-        stands_alone = _read_header(file)[1] == 0
-    if stands_alone:
+    if _is_whole_qcow2(source):
         copy_sparse(source, target)
         return
     done = run_tool(

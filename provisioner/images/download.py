@@ -80,14 +80,26 @@ def download(file: RemoteFile, downloads: Path, reporter: Reporter, link: Link |
         link = link or Link()
         digest = file.digest or find_digest(file, link)
         try:
-            _Transfer(file.location, part, step, link).finish()
+            _fetch(file, digest, part, step, link)
         except OSError as exc:
             if is_disk_full(exc):
                 raise disk_full(downloads, _PURPOSE, str(exc)) from exc
             raise
-        step.detail("verifying")
-        _verify(part, digest, file.location)
     return part
+
+
+def _fetch(file: RemoteFile, digest: str, part: Path, step: Step, link: Link) -> None:
+    """Fetch and verify. The rest of a pinned file may come from any server: its digest tells whether it fits."""
+    while True:
+        transfer = _Transfer(file.location, part, step, link, pinned=bool(file.digest))
+        transfer.finish()
+        step.detail("verifying")
+        try:
+            return _verify(part, digest, file.location)
+        except HostError:
+            if not transfer.resumed_blindly:
+                raise
+        step.detail("its parts do not fit, starting over")
 
 
 def find_digest(file: RemoteFile, link: Link) -> str:
@@ -125,7 +137,9 @@ def parse_checksums(text: str) -> dict[str, str]:
 class _Transfer:
     """One file on its way into ``part``; beside it lies what tells whether the server still has the same."""
 
-    def __init__(self, location: str, part: Path, step: Step, link: Link) -> None:
+    def __init__(self, location: str, part: Path, step: Step, link: Link, *, pinned: bool) -> None:
+        self.resumed_blindly = False
+        self._pinned = pinned
         self._location = location
         self._part = part
         self._validator_file = part.with_suffix(".json")
@@ -167,6 +181,7 @@ class _Transfer:
                 # Whole already, or longer than what the server has now; the digest decides.
                 return True
             resumed = response.status == http.HTTPStatus.PARTIAL_CONTENT
+            self.resumed_blindly |= resumed and "If-Range" not in headers
             start = have if resumed else 0
             length = response.headers.get("Content-Length")
             total = start + int(length) if length else 0
@@ -176,6 +191,10 @@ class _Transfer:
             return not total or self._have() >= total
 
     def _resume_headers(self, have: int) -> dict[str, str]:
+        if have and self._pinned:
+            return {
+                "Range": f"bytes={have}-"
+            }  # mirrors that a redirector picks in turn have validators of their own
         try:
             validator = json.loads(self._validator_file.read_bytes())["validator"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -226,6 +245,14 @@ class _HTTPSHandler(urllib.request.HTTPSHandler):
 
 
 def _unreachable(location: str, reason: object) -> HostError:
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return HostError(
+            f"the certificate of {urlsplit(location).hostname} is not trusted ({reason.verify_message})",
+            code="tls-untrusted",
+            details=f"{location}: {reason}",
+            hint="Behind a proxy that looks into TLS set `ca: [FILE.pem]` in ebpf-dev.yaml (or --ca). On a Mac "
+            "python.org's Python has certificates once its `Install Certificates.command` was run.",
+        )
     return HostError(
         f"{urlsplit(location).hostname} cannot be reached",
         code="network-unreachable",

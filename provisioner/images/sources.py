@@ -20,7 +20,7 @@ from provisioner.guest.identity import Identity
 from provisioner.images.base import BaseImage, Draft, complete, drafted, find_base
 from provisioner.images.build import build_base, plan_build, plan_digest
 from provisioner.images.catalogue import CloudRow, Image, RemoteFile
-from provisioner.images.disk import check_space, copy_as_qcow2
+from provisioner.images.disk import check_space, copy_as_qcow2, make_qcow2
 from provisioner.images.download import Link, download
 from provisioner.images.golden import foreign_cmdline
 from provisioner.images.hostapt import read_host_apt
@@ -115,6 +115,7 @@ def _cloud_source(row: CloudRow, image: Image, paths: Paths, link: Link) -> Sour
 
     def fill(draft: Draft, reporter: Reporter) -> None:
         _take(row.disk, draft.disk, paths, reporter, link)
+        make_qcow2(draft.disk)
         if row.kernel and row.initrd:
             _take(row.kernel, draft.kernel, paths, reporter, link)
             _take(row.initrd, draft.initrd, paths, reporter, link)

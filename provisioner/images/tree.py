@@ -166,10 +166,17 @@ def scratch_directory() -> Iterator[Path]:
     _sweep(parent)
     path = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH_PREFIX}{os.getuid()}-{os.getpid()}-", dir=parent))
     try:
-        path.chmod(0o1777)
-        yield path
+        path.chmod(0o711)
+        yield path if os.getuid() == 0 else _open_directory(path)
     finally:
         _remove_scratch(path)
+
+
+def _open_directory(parent: Path) -> Path:
+    """One that a user's subordinate users may write to, under a name that others cannot guess."""
+    path = Path(tempfile.mkdtemp(dir=parent))
+    path.chmod(0o1777)
+    return path
 
 
 def _sweep(parent: Path) -> None:

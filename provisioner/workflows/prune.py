@@ -163,8 +163,8 @@ def _alone(paths: Paths) -> Iterator[None]:
 
 
 def _remove(path: Path, paths: Paths) -> None:
-    if path.suffix == PARTIAL and path.parent == paths.goldens:
-        # Its machine may have outlived whoever was killed while provisioning it.
+    if path.suffix == PARTIAL and path.parent in (paths.goldens, paths.templates):
+        # Its machine may have outlived whoever was killed while provisioning or saving it.
         for backend in all_backends(paths):
             backend.delete(unknown_machine(path.name, paths, path))
     if path.is_dir():

@@ -18,13 +18,15 @@ class Mirror:
     """What is served, below ``/``: the content of memory ``files`` or else of the directory ``root``.
 
     ``cuts`` says how many bytes of a path's next answers are sent before the connection is dropped, one
-    number an answer. With ``ranges`` off, Range is ignored, as some proxies do.
+    number an answer. With ``ranges`` off, Range is ignored, as some proxies do; with ``new_tags`` every answer has
+    another ETag, as when a redirector sends to mirrors in turn.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     root: Path | None = None
     cuts: dict[str, list[int]] = field(default_factory=dict)
     ranges: bool = True
+    new_tags: bool = False
     requests: list[tuple[str, str | None]] = field(default_factory=list)
     url: str = ""
 
@@ -59,6 +61,8 @@ def _handler(mirror: Mirror) -> type[http.server.BaseHTTPRequestHandler]:
                 self.send_error(404)
                 return
             tag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
+            if mirror.new_tags:
+                tag = f'"{len(mirror.requests)}"'
             start = self._start(tag) if mirror.ranges else 0
             if start >= len(data) > 0:
                 self.send_error(416)

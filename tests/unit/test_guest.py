@@ -1,7 +1,10 @@
 """apt's progress, the guest's network settings, and archives sent to it; all pure."""
 
+import gzip
 import hashlib
 import io
+import struct
+import subprocess
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,8 +17,10 @@ from provisioner.core.process import CommandResult
 from provisioner.core.reporter import SilentReporter
 from provisioner.guest import apt
 from provisioner.guest.apt import AptProgress
+from provisioner.guest.kernels import UNPACK_KERNEL
 from provisioner.guest.network import NetworkSettings, apply_network, network_settings, proxy_for_guest
 from provisioner.guest.recipe import Recipe, make_tar, runner_path
+from tests.unit.guests import HereGuest
 
 # Lines as apt 3.0 writes them with APT::Status-Fd=1.
 APT = """Reading package lists...
@@ -176,3 +181,31 @@ def test_a_package_that_fails_to_install_is_shown_with_its_own_words(words: str,
     with pytest.raises(GuestError) as caught:
         apt.install(FailingApt(words), ["x"], SilentReporter(), "Installing")  # type: ignore[arg-type]
     assert caught.value.details.startswith(shown)
+
+
+def zboot(kernel: bytes, kind: str) -> bytes:
+    """As Linux's zboot-header.S lays it out."""
+    payload = subprocess.run([kind, "-c"], input=kernel, capture_output=True, check=True).stdout
+    head = b"MZ\0\0zimg" + struct.pack("<II", 64, len(payload)) + bytes(8) + kind.encode().ljust(8, b"\0")
+    return head.ljust(64, b"\0") + payload + b"what follows"
+
+
+@pytest.mark.parametrize("kind", ["plain", "gzip", "zboot gzip", "zboot xz"])
+def test_a_kernel_is_taken_out_unpacked(tmp_path: Path, kind: str) -> None:
+    kernel = b"MZ and the rest of an Image" * 1000
+    packed = {"plain": lambda: kernel, "gzip": lambda: gzip.compress(kernel)}.get(
+        kind, lambda: zboot(kernel, kind.split()[-1])
+    )()
+    (tmp_path / "vmlinuz").write_bytes(packed)
+    argv = ["sh", "-c", UNPACK_KERNEL, "unpack", str(tmp_path / "vmlinuz"), str(tmp_path / "raw")]
+    found = Path(HereGuest().run(argv).stdout.strip())
+    assert found.name == ("vmlinuz" if kind == "plain" else "raw")
+    assert found.read_bytes() == kernel
+
+
+def test_a_kernel_packed_in_a_way_that_is_not_known(tmp_path: Path) -> None:
+    (tmp_path / "vmlinuz").write_bytes(b"MZ\0\0zimg" + bytes(16) + b"lzfse\0\0\0" + bytes(64))
+    argv = ["sh", "-c", UNPACK_KERNEL, "unpack", str(tmp_path / "vmlinuz"), str(tmp_path / "raw")]
+    with pytest.raises(GuestError) as caught:
+        HereGuest().run(argv)
+    assert "packed by lzfse" in caught.value.details

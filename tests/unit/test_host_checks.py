@@ -221,7 +221,7 @@ def test_lima_is_judged_where_it_is_to_run_machines() -> None:
 
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
-    return find_paths({"EBPF_DEV_HOME": str(tmp_path / "home"), "XDG_RUNTIME_DIR": str(tmp_path)})
+    return find_paths({"EBPF_DEV_HOME": str(tmp_path / "home")})
 
 
 def test_looking_changes_nothing(paths: Paths, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from tests.unit.findings import (
 
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
-    return find_paths({"EBPF_DEV_HOME": str(tmp_path / "home"), "XDG_RUNTIME_DIR": str(tmp_path)})
+    return find_paths({"EBPF_DEV_HOME": str(tmp_path / "home")})
 
 
 class Tools:

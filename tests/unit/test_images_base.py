@@ -22,7 +22,7 @@ from provisioner.images.sources import ensure_base
 from tests.unit.http_server import Mirror, serving
 from tests.unit.recorder import Recorder
 
-DATA = b"QFI\xfb" + bytes(100_000)
+DATA = b"QFI\xfb" + (3).to_bytes(4, "big") + bytes(100_000)
 DIGEST = "sha256:" + hashlib.sha256(DATA).hexdigest()
 PINNED, ROLLING = "/pinned/a.qcow2", "/latest/a.qcow2"
 

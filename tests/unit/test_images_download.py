@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import random
 import socket
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
+from urllib.error import URLError
 
 import pytest
 
@@ -17,7 +20,7 @@ from provisioner.images.download import Link, download, find_digest, parse_check
 from tests.unit.http_server import Mirror, serving
 from tests.unit.recorder import Recorder
 
-DATA = os.urandom(1_500_000)
+DATA = random.Random(0).randbytes(1_500_000)
 SHA512 = "sha512:" + hashlib.sha512(DATA).hexdigest()
 SHA256 = "sha256:" + hashlib.sha256(DATA).hexdigest()
 
@@ -59,6 +62,23 @@ def test_a_later_run_goes_on_from_what_an_earlier_one_left(mirror: Mirror, tmp_p
     mirror.requests.clear()
     assert download(remote(mirror), tmp_path, Recorder()).read_bytes() == DATA
     assert mirror.requests == [("/d/a.qcow2", "bytes=400000-")]
+
+
+def test_mirrors_with_validators_of_their_own_go_on_with_a_pinned_file(mirror: Mirror, tmp_path: Path) -> None:
+    mirror.cuts["/d/a.qcow2"] = [400_000, 400_000]
+    mirror.new_tags = True
+    assert download(remote(mirror), tmp_path, Recorder()).read_bytes() == DATA
+    assert [wanted for _, wanted in mirror.requests] == [None, "bytes=400000-", "bytes=800000-"]
+
+
+def test_a_certificate_that_is_not_trusted_is_said_with_its_cure(tmp_path: Path) -> None:
+    reason = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    reason.verify_message = "self-signed certificate"
+    with pytest.raises(HostError) as caught, patch.object(Link, "_opener", side_effect=URLError(reason)):
+        Link().open("https://images.invalid/a", {})
+    assert caught.value.code == "tls-untrusted"
+    assert "images.invalid is not trusted (self-signed certificate)" in caught.value.brief
+    assert "ca:" in caught.value.hint
 
 
 def test_a_file_replaced_meanwhile_is_not_glued_to_the_old_part(mirror: Mirror, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ class KernelGuest(Guest):
                 f"installed linux-{part}-{NEW}\n" for part in ("image", "headers") if NEW in self.installed
             )
         if argv[0] == "sh" and len(argv) > 3:
-            named = {"index": LIST, "initrd": f"/boot/initrd.img-{argv[-1]}\n"}
+            named = {"index": LIST, "initrd": f"/boot/initrd.img-{argv[-1]}\n", "unpack": f"{argv[-2]}\n"}
             return named.get(argv[3], "")
         if argv[0] == "sh" and 'echo "$release"' in argv[2]:
             return "\n".join(self.installed)

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from provisioner.backends.base import Machine
 from provisioner.core.errors import InstanceError
 from provisioner.core.files import locked
 from provisioner.core.paths import Paths, ensure_dir, find_paths
 from provisioner.core.store import InstanceRecord, Store
+from provisioner.workflows import prune as workflow
 from provisioner.workflows.prune import find_unused, prune
 
 
@@ -123,6 +125,20 @@ def test_leftovers_go(home: Home) -> None:
     assert all(item.size > 0 for item in freed)
     assert [path for path in home.paths.cache.rglob("*") if path.is_file()] == []
     assert home.unused(everything=True) == []
+
+
+@pytest.mark.parametrize("kind", ["goldens", "templates"])
+def test_the_machine_of_a_leftover_is_ended(home: Home, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    ended: list[str] = []
+
+    class Backend:
+        def delete(self, machine: Machine) -> None:
+            ended.append(machine.name)
+
+    monkeypatch.setattr(workflow, "all_backends", lambda paths: [Backend()])
+    disk(getattr(home.paths, kind) / "k.partial" / "overlay.qcow2")
+    prune(home.paths)
+    assert ended == ["k.partial"]
 
 
 def test_nobody_is_disturbed_at_work(home: Home) -> None:

@@ -57,6 +57,27 @@ def test_a_machine_that_is_saved_to_a_full_disk_runs_on(
     check_runs_on(lab)
 
 
+def test_a_machine_whose_record_does_not_fit_on_the_disk_runs_on(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    backend = lab.start()
+    with monkeypatch.context() as patch, pytest.raises(HostError) as caught:
+        patch.setattr(backend_module, "write_saved", fill_disk)
+        backend.save(lab.machine)
+    assert caught.value.code == "disk-full"
+    check_runs_on(lab)
+
+
+@pytest.mark.parametrize(("first", "then"), [("tcg", "auto"), ("tcg", "kvm"), ("auto", "tcg")])
+def test_memory_saved_with_another_accelerator_than_is_wanted_now_is_not_used(
+    lab: Lab, first: str, then: str  # noqa: F811
+) -> None:  # fmt: skip
+    machine = replace(lab.machine, accelerator=first)
+    lab.start(machine).save(machine)
+    assert lab.backend().resume(replace(machine, accelerator=then), lab.reporter) is None
+    assert "is to be used" in lab.reporter.notes[-1]
+
+
 def test_a_machine_that_cannot_be_saved_runs_on(lab: Lab) -> None:  # noqa: F811
     lab.qemu(kvm="unsaveable")
     with pytest.raises(InstanceError) as caught:

@@ -32,7 +32,7 @@ from provisioner.backends.qemu.record import recorded_accelerator
 from provisioner.backends.qemu.saved import UNPROVEN, SavedMemory, read_saved, write_saved
 from provisioner.backends.qemu.selection import GatherFacts, Selection
 from provisioner.backends.qemu.shape import machine_shape
-from provisioner.backends.qemu.suspend import let_go_on, read_state, write_state
+from provisioner.backends.qemu.suspend import explain_save, let_go_on, read_state, write_state
 from provisioner.core.addresses import HOST_AS_SEEN_BY_GUEST
 from provisioner.core.errors import EbpfDevError, GuestError, HostError, InstanceError
 from provisioner.core.files import copy_sparse, share_file
@@ -207,7 +207,12 @@ class QemuBackend:
         process = QemuProcess(files)
         with self._control(process) as qmp:
             write_state(qmp, process, files)
-            write_saved(files.saved, _describe_saved(machine, files))
+            try:
+                write_saved(files.saved, _describe_saved(machine, files))
+            except (EbpfDevError, OSError) as exc:
+                files.forget_saved()
+                let_go_on(qmp)
+                raise explain_save(process, exc) from exc
         # From here on the guest must not run: its disk would no longer be that of the saved memory.
         self._end(process)
         files.sweep()
@@ -224,6 +229,9 @@ class QemuBackend:
         try:
             with reporter.step(f"Resuming {machine.name}"):
                 saved = read_saved(files.saved)
+                wanted = self._selection.expect(machine)
+                if saved.accelerator != wanted:
+                    raise ValueError(f"it ran with {saved.accelerator}, and {wanted} is to be used")
                 if machine_shape(machine, saved.accelerator) != saved.shape:
                     raise ValueError("QEMU, the host or the machine's settings have changed")
                 return self._resume(machine, saved)
@@ -282,9 +290,10 @@ class QemuBackend:
 
     def _boot(self, machine: Machine, accelerator: str | None, reporter: Reporter, timeout: float) -> Endpoint:
         with reporter.step(f"Booting {machine.name}") as step:
-            started = self._adopt(machine)
+            started = self._adopt(machine, reporter)
             if started is None:
-                started = self._launch_or_adopt(machine, accelerator or self._selection.choose(machine, reporter))
+                accelerator = accelerator or self._selection.choose(machine, reporter)
+                started = self._launch_or_adopt(machine, accelerator, reporter)
             return wait_for_banner(started, step, timeout, self._silence)
 
     def _fall_back(
@@ -304,8 +313,8 @@ class QemuBackend:
         self._selection.remember(machine.arch, failure)
         return endpoint
 
-    def _adopt(self, machine: Machine) -> Started | None:
-        """The QEMU that exists already, made to go on if it can; one that cannot is ended."""
+    def _adopt(self, machine: Machine, reporter: Reporter) -> Started | None:
+        """The QEMU that exists already, made to go on if it can; one that cannot is ended, which is told."""
         process = QemuProcess(QemuFiles(machine))
         if not process.exists():
             return None
@@ -316,12 +325,14 @@ class QemuBackend:
                     let_go_on(qmp)
                 if qmp.status() == "running":
                     return _started(machine, process, qmp)
-        except QmpError:
-            pass
+                reason = f"its guest is {qmp.status()}"
+        except QmpError as exc:
+            reason = str(exc)
+        reporter.note(f"{machine.name!r} has a QEMU that cannot go on ({reason}); it is ended and started anew.")
         self._end(process)
         return None
 
-    def _launch_or_adopt(self, machine: Machine, accelerator: str) -> Started:
+    def _launch_or_adopt(self, machine: Machine, accelerator: str, reporter: Reporter) -> Started:
         memory = Memory(machine.memory)
         if machine.memory_in_file:
             files = QemuFiles(machine)
@@ -330,7 +341,7 @@ class QemuBackend:
         try:
             return self._launch(machine, accelerator, memory)
         except StartedElsewhereError:
-            started = self._adopt(machine)
+            started = self._adopt(machine, reporter)
             if started is not None:
                 return started
             return self._launch(machine, accelerator, memory)

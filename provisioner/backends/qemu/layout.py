@@ -155,5 +155,5 @@ def check_socket_dir(files: QemuFiles) -> None:
             f"the path of the control socket has {length} bytes; the system allows {SOCKET_PATH_MAX}",
             code="socket-path-too-long",
             details=str(files.socket),
-            hint="Set XDG_RUNTIME_DIR to a directory with a shorter path.",
+            hint="Set EBPF_DEV_HOME to a directory with a shorter path.",
         )

@@ -19,7 +19,7 @@ from provisioner.backends.qemu.accelerator import (
 from provisioner.backends.qemu.failures import AcceleratorFailure
 from provisioner.backends.qemu.refusals import Circumstances, Refusals
 from provisioner.core.host import this_host
-from provisioner.core.reporter import Reporter
+from provisioner.core.reporter import Reporter, SilentReporter
 
 GatherFacts = Callable[[str, "frozenset[str]"], AcceleratorFacts]
 
@@ -41,7 +41,7 @@ class Selection:
 
     def expect(self, machine: Machine) -> str:
         """The accelerator that a start would use; raises HostError("accelerator-unusable")."""
-        return choose(self.verdicts(machine.arch), machine.accelerator).accelerator
+        return self.choose(machine, SilentReporter())
 
     def choose(self, machine: Machine, reporter: Reporter) -> str:
         """The accelerator for a start; one that somebody insists on is tried again after a failure."""

@@ -56,7 +56,7 @@ def write_state(qmp: Qmp, process: QemuProcess, target: QemuFiles) -> None:
     except (QmpError, StreamError, OSError) as exc:
         target.forget_saved()
         let_go_on(qmp)
-        raise _explain(process, exc) from exc
+        raise explain_save(process, exc) from exc
 
 
 def read_state(qmp: Qmp, source: Path, *, leave_out_shared: bool) -> None:
@@ -143,7 +143,10 @@ def _made(path: Path) -> Iterator[BinaryIO]:
     part.rename(path)
 
 
-def _explain(process: QemuProcess, error: Exception) -> EbpfDevError:
+def explain_save(process: QemuProcess, error: Exception) -> EbpfDevError:
+    """The error about a save that failed of ``error``, after which the guest runs on."""
+    if isinstance(error, EbpfDevError):
+        return error
     machine, words = process.files.machine, last_lines(process.files.log)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return disk_full(machine, str(error))

@@ -12,9 +12,10 @@ from provisioner.bpf.frontends import uses_bcc_macros
 from provisioner.bpf.sources import Sources
 from provisioner.core.errors import BuildError
 
-#: Looks up one name in the guest: ``sh -c LOOK_UP lookup NAME VMLINUX_H`` prints lines that `explain` reads.
+# Helpers are called like functions of libc (strncmp, snprintf), but for their bpf_.
+#: Looks up one name in the guest: ``sh -c LOOK_UP lookup NAME VMLINUX_H`` prints lines that `compile_error` reads.
 LOOK_UP = r"""
-grep -m1 -w "BPF_FUNC_${1#bpf_}" "$2" | sed 's/^/helper /'
+case $1 in bpf_*) grep -m1 -w "BPF_FUNC_${1#bpf_}" "$2" | sed 's/^/helper /' ;; esac
 grep -m1 -E "^extern .*[ *]$1\(.*__ksym;" "$2" | sed 's/^/kfunc /'
 cd /usr/include
 grep -rm1 -E "^#[[:space:]]*define[[:space:]]+$1[[:space:](]" linux asm-generic | head -n 1 | sed 's/^/macro /'

@@ -1,4 +1,4 @@
-"""Build plans and what becomes of a compiler's complaints."""
+"""Build plans: what is sent to the guest, and the commands that are run there."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from provisioner.bpf.build import BuildPlan, host_paths, plan_build, simpler_compile
-from provisioner.bpf.complaints import compile_error, unknown_name
+from provisioner.bpf.build import BuildPlan, plan_build, simpler_compile
 from provisioner.bpf.sources import Sources, find_sources
 
 
@@ -156,80 +155,3 @@ def test_headers_of_old_trees_are_sent_along(tmp_path: Path) -> None:
 def _bytes(content: Path | bytes) -> bytes:
     assert isinstance(content, bytes)
     return content
-
-
-CLANG = """In file included from ./snoop.bpf.c:1:
-./snoop.h:3:1: error: unknown type name 'u33'
-    3 | u33 x;
-      | ^
-snoop.bpf.c:9:2: warning: unused
-1 error generated.
-"""
-
-
-def test_diagnostics_name_host_files(sources: Sources) -> None:
-    error = compile_error(sources, ["clang"], CLANG)
-    assert error.file == str(sources.root / "snoop.h")
-    assert error.line == 3
-    assert error.brief == f"{sources.root}/snoop.h:3: unknown type name 'u33'"
-    assert f"In file included from {sources.root}/snoop.bpf.c:1:" in error.details
-    assert error.exit_status == 6
-
-
-def test_paths_inside_other_paths_are_left_alone(sources: Sources) -> None:
-    assert host_paths("/usr/include/snoop.h:1: error: x", sources) == "/usr/include/snoop.h:1: error: x"
-    assert host_paths("inc/h.h:1:2: note: y", sources) == f"{sources.root}/inc/h.h:1:2: note: y"
-
-
-def test_a_missing_header_tells_about_include(sources: Sources) -> None:
-    error = compile_error(sources, ["clang"], "snoop.bpf.c:1:10: fatal error: 'foo.h' file not found\n")
-    assert "foo.h" in error.hint
-    assert "--include" in error.hint
-
-
-def undeclared(name: str) -> str:
-    return f"snoop.bpf.c:5:2: error: call to undeclared function '{name}'; ISO C99 and later do not support\n"
-
-
-@pytest.mark.parametrize(
-    ("name", "found", "hint"),
-    [
-        ("printf", "", "function of libc"),
-        ("bpf_rcu_read_lock", "kfunc extern void bpf_rcu_read_lock(void) __weak __ksym;", "__weak __ksym"),
-        ("bpf_new_thing", "helper \tBPF_FUNC_new_thing = 250,", "is a helper"),
-        ("bpf_nothing", "", "no helper bpf_nothing"),
-        ("my_function", "", "declared nowhere"),
-    ],
-)
-def test_an_undeclared_function_is_named_for_what_it_is(
-    sources: Sources, name: str, found: str, hint: str
-) -> None:
-    assert unknown_name(undeclared(name)) == name
-    assert hint in compile_error(sources, ["clang"], undeclared(name), found).hint
-
-
-def test_a_macro_that_btf_does_not_hold(sources: Sources) -> None:
-    text = "snoop.bpf.c:5:2: error: use of undeclared identifier 'ETH_P_IP'\n"
-    found = "macro linux/if_ether.h:#define ETH_P_IP\t0x0800\t\t/* Internet Protocol packet\t*/"
-    assert unknown_name(text) == "ETH_P_IP"
-    hint = compile_error(sources, ["clang"], text, found).hint
-    assert "#define ETH_P_IP 0x0800" in hint
-    assert "linux/if_ether.h" in hint
-
-
-@pytest.mark.parametrize(
-    ("text", "hint"),
-    [
-        ("no member named 'scx' in 'struct task_struct'", "no field scx"),
-        ("redefinition of 'bpf_check_mtu' as different kind of symbol", "Remove this definition"),
-        ("'net/sock.h' file not found", "vmlinux.h"),
-    ],
-)
-def test_other_complaints(sources: Sources, text: str, hint: str) -> None:
-    assert hint in compile_error(sources, ["clang"], f"snoop.bpf.c:5:2: error: {text}\n").hint
-
-
-def test_bcc_is_recognised(tmp_path: Path) -> None:
-    (tmp_path / "b.c").write_text("BPF_HASH(counts, u32);\nint kprobe__x(void *ctx) { return 0; }")
-    error = compile_error(find_sources(tmp_path / "b.c"), ["clang"], "b.c:1:10: error: expected parameter\n")
-    assert "BCC" in error.hint

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from provisioner.bpf.build import host_paths
+from provisioner.bpf.ctext import includes, without_comments
 from provisioner.bpf.explain import hint_text
+from provisioner.bpf.explain.compile_symptoms import LIBBPF_NAMES
 from provisioner.bpf.frontends import uses_bcc_macros
 from provisioner.bpf.sources import Sources
 from provisioner.core.errors import BuildError
@@ -30,6 +33,8 @@ _UNKNOWN = re.compile(
     r"|use of undeclared identifier '(\w+)'"
 )
 _MISSING_HEADER = re.compile(r"'([^']+)' file not found")
+#: How clang complains about a macro at file level that nothing defines.
+_NO_C = re.compile(r"(?:unexpected type name '\w+': )?expected |type name requires a specifier")
 _REDEFINED_HELPER = re.compile(r"redefinition of '(bpf_\w+)'")
 
 
@@ -90,6 +95,8 @@ def _hint(complaint: _Complaint, sources: Sources, found: str) -> str:
         )
     if hint := hint_text(complaint.text, "compile"):
         return hint
+    if hint := _forgotten_header_hint(complaint, sources):
+        return hint
     if match := _MISSING_HEADER.search(complaint.text):
         return (
             f"Nothing named {match[1]} lies beside the file, in its repository or in the guest. "
@@ -114,3 +121,25 @@ def _found_hint(name: str, found: str) -> str:
     if "kfunc" in kinds:
         return f"{name} is a kfunc of this kernel: declare it, `{kinds['kfunc']}`."
     return ""
+
+
+def _forgotten_header_hint(complaint: _Complaint, sources: Sources) -> str:
+    """What is to be included for the lines complained about to be C, "" unless that is a header of libbpf's."""
+    included = {PurePosixPath(name).name for _, name in includes(sources.text)}
+    lines = _lines_before(complaint, sources) if _NO_C.match(complaint.text) else ""
+    for header, names in reversed(LIBBPF_NAMES.items()):
+        if header in included:
+            break
+        match = re.search(rf"\b(?:{names})\b", lines)
+        if match and not re.search(rf"#[ \t]*define[ \t]+{match[0]}\b", sources.text):
+            return f"{match[0]} is a macro of a header that is not included: #include <bpf/{header}>."
+    return ""
+
+
+def _lines_before(complaint: _Complaint, sources: Sources) -> str:
+    """The line complained about and the two before it, over which a macro's arguments may stretch."""
+    file = next((file for file in sources.files if str(sources.root / file) == complaint.file), None)
+    if file is None or complaint.line is None:
+        return ""
+    lines = without_comments((sources.root / file).read_text(errors="replace")).splitlines()
+    return "\n".join(lines[max(0, complaint.line - 3) : complaint.line])

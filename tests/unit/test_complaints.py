@@ -115,3 +115,33 @@ def test_bcc_is_recognised(tmp_path: Path) -> None:
     (tmp_path / "b.c").write_text("BPF_HASH(counts, u32);\nint kprobe__x(void *ctx) { return 0; }")
     error = compile_error(find_sources(tmp_path / "b.c"), ["clang"], "b.c:1:10: error: expected parameter\n")
     assert "BCC" in error.hint
+
+
+SEC = "#include <bpf/bpf_helpers.h>\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint", "hint"),
+    [
+        ('\nSEC("xdp") int f(void *c) {}', "expected parameter declarator", "SEC is a macro of a header that"),
+        ('\nchar L[] SEC("license") = "GPL";', "expected ';' after top level declarator", "<bpf/bpf_helpers.h>"),
+        ("\nstruct { __uint(type, 1); } m;", "type name requires a specifier or qualifier", "<bpf/bpf_helpers.h>"),
+        (SEC + "int BPF_KPROBE(f, int x) {}", "expected identifier", "#include <bpf/bpf_tracing.h>"),
+        (SEC + "int BPF_PROG(f, u32 x) {}", "unexpected type name 'u32': expected identifier", "bpf_tracing.h"),
+        (SEC + "int BPF_USDT(f, u32 x) {}", "expected identifier", "#include <bpf/usdt.bpf.h>"),
+        ("#include <bpf/bpf_tracing.h>\nint BPF_PROG(f, int) {}", "expected identifier", ""),
+        ('#include <bpf/bpf_tracing.h>\nSEC("xdp") int f(', "expected parameter declarator", ""),
+        ("#define SEC(x)\nSEC(x) int f(", "expected parameter declarator", ""),
+        ('\n/* SEC("x") */ int f(', "expected parameter declarator", ""),
+    ],
+)
+def test_a_macro_whose_header_is_forgotten(tmp_path: Path, text: str, complaint: str, hint: str) -> None:
+    (tmp_path / "p.bpf.c").write_text(text)
+    error = compile_error(find_sources(tmp_path / "p.bpf.c"), ["clang"], f"p.bpf.c:2:5: error: {complaint}\n")
+    assert hint in error.hint if hint else error.hint == ""
+
+
+def test_the_arguments_of_a_macro_may_be_on_the_next_line(tmp_path: Path) -> None:
+    (tmp_path / "p.bpf.c").write_text(SEC + "int BPF_KPROBE(f,\n               int x)\n{}\n")
+    error = compile_error(find_sources(tmp_path / "p.bpf.c"), ["clang"], "p.bpf.c:3:5: error: expected identifier")
+    assert "BPF_KPROBE" in error.hint

@@ -43,9 +43,20 @@ COMPILER = [
     ("types-missing", "no_u32.c:3:31: error: use of undeclared identifier 'u32'"),
     ("types-missing", "bool.c:3:46: error: use of undeclared identifier 'bool'"),
     (
-        "libbpf-too-old",
+        "libbpf-name",
         "x.bpf.c:9:5: error: implicit declaration of function 'BPF_KSYSCALL' is invalid in C99 "
         "[-Werror,-Wimplicit-function-declaration]",
+    ),
+    ("libbpf-name", "x.c:4:8: error: unknown type name '__always_inline'"),
+    ("libbpf-name", "x.c:4:8: error: call to undeclared function 'bpf_htons'; ISO C99 and later do not support"),
+    (
+        "address-missing",
+        "x.c:7:22: error: passing 'struct (unnamed struct at x.c:4:1)' to parameter of incompatible type 'void *'",
+    ),
+    ("address-missing", "x.c:7:22: error: passing 'struct key' to parameter of incompatible type 'const void *'"),
+    (
+        "address-missing",  # clang 19
+        "x.c:7:22: error: passing 'k_t' (aka 'struct key') to parameter of incompatible type 'const void *'",
     ),
     (
         "libc-call",
@@ -235,6 +246,13 @@ def test_every_symptom_is_tried() -> None:
             "x.c:3:1: error: no member named 'state' in 'struct task_struct'",
             "struct task_struct has no field state",
         ),
+        ("x.c:3:1: error: call to undeclared function 'bpf_ntohs'", "#include <bpf/bpf_endian.h>"),
+        ("x.c:3:1: error: call to undeclared function 'bpf_be64_to_cpu'", "#include <bpf/bpf_endian.h>"),
+        ("x.c:3:1: error: call to undeclared function 'BPF_CORE_READ_INTO'", "#include <bpf/bpf_core_read.h>"),
+        ("x.c:3:1: error: call to undeclared function 'bpf_core_field_exists'", "#include <bpf/bpf_core_read.h>"),
+        ("x.c:3:1: error: implicit declaration of function 'PT_REGS_PARM1'", "#include <bpf/bpf_tracing.h>"),
+        ("x.c:3:1: error: call to undeclared function 'bpf_printk'", "#include <bpf/bpf_helpers.h>"),
+        ("x.c:3:1: error: call to undeclared function 'bpf_usdt_arg'", "#include <bpf/usdt.bpf.h>"),
         ("libbpf: map 'rb': failed to create: Invalid argument(-22)", "map 'rb'"),
         ("libbpf: elf: failed to find symbol 'readline' in '/bin/bash'", "/bin/bash has no symbol readline"),
     ],
@@ -251,3 +269,4 @@ def test_a_hint_is_asked_for_one_stage() -> None:
 
 def test_what_is_not_known_gives_no_hint() -> None:
     assert hint_text("x.c:1:1: error: expected ';' after expression") == ""
+    assert hint_text("x.c:1:1: error: passing 'struct k *' to parameter of incompatible type 'struct k'") == ""

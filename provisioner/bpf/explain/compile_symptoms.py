@@ -9,6 +9,26 @@ _LIBC = (
     r"(?:malloc|free|printf|puts|str\w+|snprintf|sleep|usleep|open|read|write|exit|getpid|clock_gettime|time|abs)"
 )
 
+#: What programs use of libbpf's headers. Each of the last three headers includes the one before it.
+LIBBPF_NAMES = {
+    "bpf_endian.h": r"bpf_(?:hton|ntoh)[sl]|bpf_cpu_to_be64|bpf_be64_to_cpu|__bpf_constant_\w+",
+    "bpf_core_read.h": r"BPF_(?:CORE|PROBE)_READ\w*|bpf_core_\w+",
+    "bpf_helpers.h": r"SEC|__uint|__type|__array|__kconfig|__always_inline|__noinline|KERNEL_VERSION|bpf_printk"
+    r"|bpf_for|bpf_for_each|bpf_repeat|bpf_ksym_exists|BPF_SNPRINTF|BPF_SEQ_PRINTF",
+    "bpf_tracing.h": r"PT_REGS_\w+|BPF_PROG2?|BPF_K(?:RET)?PROBE(?:_SYSCALL)?|BPF_KSYSCALL|BPF_U(?:RET)?PROBE",
+    "usdt.bpf.h": r"BPF_USDT|bpf_usdt_\w+",
+}
+_LIBBPF = tuple(
+    Symptom(
+        "libbpf-name",
+        r"(?:undeclared function|implicit declaration of function|undeclared identifier|unknown type name) "
+        rf"'(?P<name>{names})'",
+        f"{{name}} comes from <bpf/{header}>, which is not included, or is of a libbpf without it.",
+        f"Write #include <bpf/{header}>; where it stands already, compile with a newer libbpf.",
+    )
+    for header, names in LIBBPF_NAMES.items()
+)
+
 COMPILE = (
     Symptom(
         "sched-ext-missing",
@@ -110,14 +130,7 @@ COMPILE = (
         "__u32, and "
         "bool needs <stdbool.h>.",
     ),
-    Symptom(
-        "libbpf-too-old",
-        r"(?:undeclared function|implicit declaration of function"
-        r"|undeclared identifier) '(?P<name>BPF_K(?:RET)?PROBE_SYSCALL|BPF_KSYSCALL|BPF_UPROBE|BPF_URETPROBE"
-        r"|BPF_USDT|BPF_PROG2|KERNEL_VERSION|bpf_for|bpf_for_each|bpf_repeat|bpf_ksym_exists|bpf_core_\w+)'",
-        "{name} is a macro of libbpf's headers that this version lacks, or its header is not included.",
-        "Include <bpf/bpf_tracing.h> (BPF_CORE_READ: <bpf/bpf_core_read.h>), or compile with a newer libbpf.",
-    ),
+    *_LIBBPF,
     Symptom(
         "libc-call",
         rf"(?:call to undeclared (?:library )?function|implicit declaration of function"
@@ -137,6 +150,12 @@ COMPILE = (
         r"(?:call to undeclared function|implicit declaration of function) '(?P<name>\w+)'",
         "{name}() is declared nowhere, and a BPF program can only call helpers, kernel functions and its own.",
         "Define it in this file, as static __always_inline, or include the header that does.",
+    ),
+    Symptom(
+        "address-missing",
+        r"passing '[^'*]*'(?: \(aka '[^'*]*'\))? to parameter of incompatible type '[^']*\*'",
+        "The function wants an address, of a map or a key for example, and is given the struct itself.",
+        "Put & before it: bpf_map_lookup_elem(&map, &key).",
     ),
     Symptom(
         "printk-format",

@@ -87,7 +87,7 @@ def _hint(complaint: _Complaint, sources: Sources, found: str) -> str:
             "This is BCC's dialect of C, which its Python tools compile: run it with them, or rewrite its maps "
             'as structs in SEC(".maps") to use libbpf.'
         )
-    if (name := complaint.unknown_name) and (hint := _found_hint(name, found)):
+    if (name := complaint.unknown_name) and (hint := _found_hint(name, found, sources)):
         return hint
     if match := _REDEFINED_HELPER.search(complaint.text):
         return (
@@ -105,14 +105,11 @@ def _hint(complaint: _Complaint, sources: Sources, found: str) -> str:
     return ""
 
 
-def _found_hint(name: str, found: str) -> str:
+def _found_hint(name: str, found: str, sources: Sources) -> str:
     kinds = {line.split(" ", 1)[0]: line.split(" ", 1)[1] for line in found.splitlines() if " " in line}
     if "macro" in kinds:
         header, _, definition = kinds["macro"].partition(":")
-        return (
-            f"{name} is a macro of <{header}>, and vmlinux.h holds none. Add to the program: "
-            f"{' '.join(definition.split())}"
-        )
+        return _macro_hint(name, header, definition, sources)
     if "helper" in kinds:
         return (
             f"{name} is a helper of this kernel that the guest's libbpf does not declare yet: include "
@@ -121,6 +118,22 @@ def _found_hint(name: str, found: str) -> str:
     if "kfunc" in kinds:
         return f"{name} is a kfunc of this kernel: declare it, `{kinds['kfunc']}`."
     return ""
+
+
+def _macro_hint(name: str, header: str, definition: str, sources: Sources) -> str:
+    if not _has_vmlinux(sources):
+        return f"{name} is of a header that is not included: #include <{header}>."
+    words = definition.partition("/*")[0].split()
+    if words[-2:] == [name, name]:
+        return (
+            f"{name} is an enumerator of <{header}> that this kernel's vmlinux.h lacks. Define it with the value "
+            "that it has there."
+        )
+    return f"{name} is a macro of <{header}>, and vmlinux.h holds none. Add to the program: {' '.join(words)}"
+
+
+def _has_vmlinux(sources: Sources) -> bool:
+    return any(PurePosixPath(name).name.startswith("vmlinux") for _, name in includes(sources.text))
 
 
 def _forgotten_header_hint(complaint: _Complaint, sources: Sources) -> str:

@@ -90,13 +90,27 @@ def test_a_name_is_looked_up(tmp_path: Path, name: str, kind: str) -> None:
     assert found.partition(" ")[0] == kind
 
 
-def test_a_macro_that_btf_does_not_hold(sources: Sources) -> None:
-    text = "snoop.bpf.c:5:2: error: use of undeclared identifier 'ETH_P_IP'\n"
-    found = "macro linux/if_ether.h:#define ETH_P_IP\t0x0800\t\t/* Internet Protocol packet\t*/"
-    assert unknown_name(text) == "ETH_P_IP"
-    hint = compile_error(sources, ["clang"], text, found).hint
-    assert "#define ETH_P_IP 0x0800" in hint
-    assert "linux/if_ether.h" in hint
+MACRO = "macro linux/if_ether.h:#define ETH_P_IP\t0x0800\t\t/* Internet Protocol packet\t*/"
+ENUMERATOR = "macro linux/in.h:#define IPPROTO_TCP\t\tIPPROTO_TCP"
+
+
+@pytest.mark.parametrize(
+    ("include", "name", "found", "hint"),
+    [
+        ("vmlinux.h", "ETH_P_IP", MACRO, "Add to the program: #define ETH_P_IP 0x0800"),
+        ("linux/bpf.h", "ETH_P_IP", MACRO, "not included: #include <linux/if_ether.h>."),
+        ("linux/bpf.h", "IPPROTO_TCP", ENUMERATOR, "not included: #include <linux/in.h>."),
+        ("vmlinux.h", "IPPROTO_TCP", ENUMERATOR, "enumerator of <linux/in.h> that this kernel's vmlinux.h lacks"),
+    ],
+)
+def test_a_macro_of_a_header(tmp_path: Path, include: str, name: str, found: str, hint: str) -> None:
+    (tmp_path / "p.bpf.c").write_text(f"#include <{include}>\n")
+    text = f"p.bpf.c:5:2: error: use of undeclared identifier '{name}'\n"
+    assert unknown_name(text) == name
+    told = compile_error(find_sources(tmp_path / "p.bpf.c"), ["clang"], text, found).hint
+    assert hint in told
+    assert f"#define {name} {name}" not in told
+    assert "/*" not in told
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from provisioner.bpf.build import host_paths
 from provisioner.bpf.ctext import includes, without_comments
-from provisioner.bpf.explain import hint_text
+from provisioner.bpf.explain import find_hint
 from provisioner.bpf.explain.compile_symptoms import LIBBPF_NAMES
 from provisioner.bpf.frontends import uses_bcc_macros
 from provisioner.bpf.sources import Sources
@@ -35,6 +35,9 @@ _UNKNOWN = re.compile(
 _MISSING_HEADER = re.compile(r"'([^']+)' file not found")
 #: How clang complains about a macro at file level that nothing defines.
 _NO_C = re.compile(r"(?:unexpected type name '\w+': )?expected |type name requires a specifier")
+_REDEFINED_TYPE = re.compile(r"redefinition of '(\w+)'")
+_MEMBER = re.compile(r"no member named '(\w+)' in '((?:struct|union) \w+)'")
+_INCOMPLETE = re.compile(r"incomplete (?:definition of )?type '(?:const )?((?:struct|union) \w+)'")
 _REDEFINED_HELPER = re.compile(r"redefinition of '(bpf_\w+)'")
 
 
@@ -89,12 +92,15 @@ def _hint(complaint: _Complaint, sources: Sources, found: str) -> str:
         )
     if (name := complaint.unknown_name) and (hint := _found_hint(name, found, sources)):
         return hint
+    known = find_hint(complaint.text, "compile")
+    if known and (hint := _own_type_hint(known.code, complaint.text, sources)):
+        return hint
     if match := _REDEFINED_HELPER.search(complaint.text):
         return (
             f"Remove this definition: {match[1]} is a helper that <bpf/bpf_helpers.h> or <linux/bpf.h> declares."
         )
-    if hint := hint_text(complaint.text, "compile"):
-        return hint
+    if known:
+        return str(known)
     if hint := _forgotten_header_hint(complaint, sources):
         return hint
     if match := _MISSING_HEADER.search(complaint.text):
@@ -103,6 +109,29 @@ def _hint(complaint: _Complaint, sources: Sources, found: str) -> str:
             "Name its directory with --include DIR; if it is in a submodule, `git submodule update --init`."
         )
     return ""
+
+
+def _own_type_hint(code: str, text: str, sources: Sources) -> str:
+    """For a symptom that is blamed on the kernel's types: what it is when the program has a type of that name."""
+    if code == "field-renamed" and (match := _MEMBER.search(text)) and _defines_type(match[2], sources):
+        return f"{match[2]} is the program's own: check how {match[1]} is spelled, or add it to {match[2]}."
+    if code == "headers-mixed" and (match := _REDEFINED_TYPE.search(text)) and _defines_type(match[1], sources):
+        return (
+            f"The program defines {match[1]}, and a header that it includes does so too: rename the program's, "
+            "or remove it if it is meant to be the same."
+        )
+    if code == "type-incomplete" and (match := _INCOMPLETE.search(text)) and _has_vmlinux(sources):
+        return (
+            f"vmlinux.h has no fields of {match[1]}: check the spelling. A type of a module is in `bpftool "
+            "btf dump file /sys/kernel/btf/MODULE format c`; or declare the fields that you read: "
+            f"{match[1]} {{ ... }} __attribute__((preserve_access_index));"
+        )
+    return ""
+
+
+def _defines_type(name: str, sources: Sources) -> bool:
+    kind = "" if " " in name else r"(?:struct|union|enum)\s+"
+    return bool(re.search(rf"\b{kind}{name}\s*\{{", without_comments(sources.text)))
 
 
 def _found_hint(name: str, found: str, sources: Sources) -> str:

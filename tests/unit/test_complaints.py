@@ -125,6 +125,37 @@ def test_other_complaints(sources: Sources, text: str, hint: str) -> None:
     assert hint in compile_error(sources, ["clang"], f"snoop.bpf.c:5:2: error: {text}\n").hint
 
 
+OWN = '#include "vmlinux.h"\nstruct event { u32 pid; };\nstruct rq {\n\tu64 a;\n};\n// struct file {\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint", "hint"),
+    [
+        (
+            OWN,
+            "no member named 'pidd' in 'struct event'; did you mean 'pid'?",
+            "struct event is the program's own",
+        ),
+        (OWN, "no member named 'state' in 'struct task_struct'", "another kernel version"),
+        (OWN, "no member named 'f_x' in 'struct file'", "another kernel version"),
+        (OWN, "redefinition of 'rq'", "rename the program's"),
+        (OWN, "redefinition of 'sock'", "Keep vmlinux.h and drop the others"),
+        ("struct bpf_event { int a; };", "redefinition of 'bpf_event'", "rename the program's"),
+        (OWN, "incomplete definition of type 'struct nft_ctx'", "/sys/kernel/btf/MODULE"),
+        (OWN, "variable has incomplete type 'struct sched_ext_ops'", "sched_ext"),
+        (
+            "#include <linux/bpf.h>",
+            "arithmetic on a pointer to an incomplete type 'struct ethhdr'",
+            'Include "vmlinux.h"',
+        ),
+    ],
+)
+def test_own_types_are_not_blamed_on_the_kernel(tmp_path: Path, text: str, complaint: str, hint: str) -> None:
+    (tmp_path / "p.bpf.c").write_text(text)
+    error = compile_error(find_sources(tmp_path / "p.bpf.c"), ["clang"], f"p.bpf.c:9:5: error: {complaint}\n")
+    assert hint in error.hint
+
+
 def test_bcc_is_recognised(tmp_path: Path) -> None:
     (tmp_path / "b.c").write_text("BPF_HASH(counts, u32);\nint kprobe__x(void *ctx) { return 0; }")
     error = compile_error(find_sources(tmp_path / "b.c"), ["clang"], "b.c:1:10: error: expected parameter\n")

@@ -32,6 +32,11 @@ COMPILER = [
         "member.c:3:52: error: no member named 'state' in 'struct task_struct'; did you mean 'stats'?",
     ),
     ("type-incomplete", "incomplete.c:3:50: error: incomplete definition of type 'struct task_struct'"),
+    ("type-incomplete", "x.c:5:9: error: arithmetic on a pointer to an incomplete type 'struct ethhdr'"),
+    (
+        "type-incomplete",
+        "x.c:5:9: error: invalid application of 'sizeof' to an incomplete type 'const struct iphdr'",
+    ),
     (
         "headers-mixed",
         "/usr/include/linux/posix_types.h:27:3: error: typedef redefinition with different types "

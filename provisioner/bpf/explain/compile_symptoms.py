@@ -95,16 +95,17 @@ COMPILE = (
     ),
     Symptom(
         "field-renamed",
-        r"no member named '(?P<member>\w+)' in '(?P<type>struct \w+)'",
+        r"no member named '(?P<member>\w+)' in '(?P<type>(?:struct|union) \w+)'",
         "{type} has no field {member} in this vmlinux.h: another kernel version named or nested it differently.",
         "Look it up in vmlinux.h. For both kernels declare struct x___old with that field and "
         "__attribute__((preserve_access_index)), and choose with bpf_core_field_exists().",
     ),
     Symptom(
         "type-incomplete",
-        r"incomplete definition of type '(?P<type>struct \w+)'|has incomplete type '(?P<other>struct \w+)'",
-        "The headers only mention {type}{other}, without its fields.",
-        'Include "vmlinux.h", which has all of the kernel\'s types, in place of <linux/...> headers.',
+        r"incomplete (?:definition of )?type '(?:const )?(?P<type>(?:struct|union) \w+)'",
+        "The headers only mention {type}, without its fields.",
+        'Include "vmlinux.h", which has all of the kernel\'s types, in place of <linux/...> headers, or the one '
+        "of these that defines it.",
     ),
     Symptom(
         "headers-mixed",

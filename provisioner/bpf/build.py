@@ -191,11 +191,17 @@ def _companion_steps(sources: Sources, directory: str, built: str, run_dir: str)
     includes_ = [f"-I{_posix(path)}" for path in (sources.program.parent, *sources.include_dirs)]
     xdp = ["-lxdp"] if any(header.startswith("xdp/") for _, header in includes(text)) else []
     return (
-        ("sh", "-c", _SKELETON, "skeleton", headers, built, f"{name}_bpf", sources.stem),
+        ("sh", "-c", _SKELETON, "skeleton", headers, built, _skeleton_name(name, text), sources.stem),
         ("sh", "-c", _LINK, "link", run_dir, built, *_object_names(sources.stem, text)),
         ("cc", "-g", "-O2", "-Wall", f"-I{headers}", *includes_, "-o", f"{directory}/{sources.stem}",
          *map(_posix, own), *xdp, "-lbpf", "-lelf", "-lz", "-lpthread", "-lrt", "-ldl", "-lm"),
     )  # fmt: skip
+
+
+def _skeleton_name(name: str, text: str) -> str:
+    """What a companion's text calls its skeleton: bpftool's own NAME_bpf, or NAME."""
+    plain = re.search(rf"\bstruct {name}\s*\*|\b{name}__\w", text)
+    return name if plain and not re.search(rf"\b{name}_bpf", text) else f"{name}_bpf"
 
 
 def _object_names(stem: str, text: str) -> list[str]:

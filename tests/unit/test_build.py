@@ -56,6 +56,22 @@ def test_the_companion_gets_a_skeleton_and_the_object_by_its_own_names(sources: 
     assert "-lxdp" not in cc
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("int main(void) { struct pkt_log *skel = pkt_log__open_and_load(); }", "pkt_log"),
+        ("int main(void) { struct pkt_log_bpf *skel; struct pkt_log *record; }", "pkt_log_bpf"),
+        ("int main(void) { pkt_log__destroy(OPEN(pkt_log)); }", "pkt_log"),
+        ("int main(void) { struct pkt_log2 *skel = pkt_log2__open(); }", "pkt_log_bpf"),
+    ],
+)
+def test_a_skeleton_is_called_as_its_companion_does(tmp_path: Path, text: str, name: str) -> None:
+    (tmp_path / "pkt-log.bpf.c").write_text("int x;")
+    (tmp_path / "pkt-log.c").write_text(f'#include "pkt-log.bpf.skel.h"\n{text}\n')
+    skeleton = plan(find_sources(tmp_path / "pkt-log.bpf.c")).companion_steps[0]
+    assert skeleton[-2:] == (name, "pkt-log")
+
+
 def test_a_directory_is_named_by_all_that_goes_in(sources: Sources) -> None:
     def directory(**changes: object) -> str:
         values: Any = {"home": "/h", "release": "6.12", "arch": "x86_64", **changes}

@@ -68,12 +68,15 @@ def project_flags(program: Path, repository: Path | None, arch: str) -> ProjectF
 
 
 def _go_generate_flags(program: Path) -> ProjectFlags | None:
-    """The flags behind `--` of the bpf2go call for ``program``, from Go files in or next to its directory."""
-    directory = program.parent
-    for go_file in (*directory.glob("*.go"), *directory.glob("*/*.go"), *directory.parent.glob("*.go")):
+    """What the bpf2go call for ``program`` passes to clang, from Go files around its directory."""
+    directory, above = program.parent, program.parent.parent
+    globs = ((directory, "*.go"), (directory, "*/*.go"), (above, "*.go"), (above, "*/*.go"))
+    for go_file in (file for place, pattern in globs for file in place.glob(pattern)):
         for words in _bpf2go_calls(go_file):
             if program.name in {Path(word).name for word in words} and _names(words, go_file.parent, program):
-                return _flags(_behind_dashes(words), go_file.parent)
+                flags = _flags(_compiler_words(words), go_file.parent)
+                if flags != ProjectFlags():
+                    return flags
     return None
 
 
@@ -83,24 +86,34 @@ def _bpf2go_calls(go_file: Path) -> Iterator[list[str]]:
     except OSError:
         return
     for line in _GO_GENERATE.findall(text):
-        try:
-            yield shlex.split(line)
-        except ValueError:
-            continue
+        yield _split(line)
+
+
+def _split(text: str) -> list[str]:
+    """The words of a line that a shell would read, none when its quotes do not match."""
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return []
 
 
 def _names(words: list[str], directory: Path, program: Path) -> bool:
     return any((directory / word).resolve() == program for word in words if word.endswith(program.name))
 
 
-def _behind_dashes(words: list[str]) -> list[str]:
-    return words[words.index("--") + 1 :] if "--" in words else []
+def _compiler_words(words: list[str]) -> list[str]:
+    """The compiler's flags in a call of bpf2go: those in the value of -cflags, and those behind `--`."""
+    own = words[: words.index("--")] if "--" in words else words
+    given = [value.removeprefix("=") for flag in ("-cflags", "--cflags") for value in _values(own, flag)]
+    return [word for value in given for word in _split(value)] + words[len(own) + 1 :]
 
 
 def _flags(words: list[str], directory: Path) -> ProjectFlags:
+    # The processor is the guest's, whatever the project is usually built for.
+    macros = [value for value in _values(words, "-D") if not value.startswith("__TARGET_ARCH_")]
     return ProjectFlags(
         tuple(_existing(_values(words, "-I"), directory)),
-        tuple(f"-D{value}" for value in _values(words, "-D")) + _standard(words),
+        tuple(f"-D{value}" for value in macros) + _standard(words),
     )
 
 

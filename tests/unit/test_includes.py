@@ -47,6 +47,40 @@ def test_a_go_generate_line_names_directories_and_macros(repository: Path) -> No
     assert sources.notes == ()
 
 
+@pytest.mark.parametrize(
+    ("call", "flags", "where"),
+    [
+        ('-cc clang -cflags "-O2 -g -D__TARGET_ARCH_x86 -DN=2 -I../hdr" X p.c', ("-DN=2",), "hdr"),
+        ("--cflags='-I ../hdr -DS=\\\"a\\\"' X p.c -- -std=gnu2x", ('-DS="a"', "-std=gnu2x"), "hdr"),
+        ("-cflags $BPF_CFLAGS X p.c", (), "inc"),
+        ("X p.c", (), "inc"),
+        ('-cflags "-I../hdr X p.c', (), "inc"),
+    ],
+)
+def test_flags_of_a_go_generate_line_come_before_a_makefiles(
+    repository: Path, call: str, flags: tuple[str, ...], where: str
+) -> None:
+    add(
+        repository,
+        {
+            "ex/p.c": '#include "k.h"\n',
+            "ex/gen.go": f"//go:generate go run github.com/cilium/ebpf/cmd/bpf2go {call}\n",
+            "Makefile": "BPF_CFLAGS := -O2 -I$(CURDIR)/inc\n",
+            "hdr/k.h": "int hdr;",
+            "inc/k.h": "int inc;",
+        },
+    )
+    sources = find_sources(repository / "ex/p.c")
+    assert sources.flags == flags
+    assert dirs(sources, repository) == [where]
+
+
+def test_a_go_generate_line_may_be_in_a_package_beside(repository: Path) -> None:
+    line = "//go:generate go tool bpf2go X ../bpf/p.c -- -DN=2\n"
+    add(repository, {"bpf/p.c": "int x;", "loader/gen.go": line})
+    assert find_sources(repository / "bpf/p.c").flags == ("-DN=2",)
+
+
 def test_the_nearest_makefile_that_names_directories_is_read(repository: Path) -> None:
     add(
         repository,

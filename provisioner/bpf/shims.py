@@ -24,6 +24,15 @@ _HEADERS = {
 """,
     # What libbpf called its bpf_tracing.h before release 0.0.8.
     "bpf/bpf_trace_helpers.h": "#include <bpf/bpf_tracing.h>\n",
+    # libxdp's, which no guest has from the start. Only libxdp's own loaders read the section.
+    "xdp/xdp_helpers.h": """\
+#ifndef XDP_RUN_CONFIG
+#define EBPF_DEV_RUN_CONFIG(name) _##name SEC(".xdp_run_config")
+#define XDP_RUN_CONFIG(name) EBPF_DEV_RUN_CONFIG(name)
+#define XDP_DEFAULT_RUN_PRIO 50
+#define XDP_DEFAULT_CHAIN_CALL_ACTIONS (1 << XDP_PASS)
+#endif
+""",
     # What maps were defined with before BTF; libbpf 1.0 dropped it. The fields' order is what loaders read.
     LEGACY_MAPS: """\
 struct bpf_map_def {

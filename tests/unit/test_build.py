@@ -165,6 +165,8 @@ def test_headers_of_old_trees_are_sent_along(tmp_path: Path) -> None:
     files = plan_of(tmp_path, "#include <uapi/linux/bpf.h>\n#include <bpf/bpf_trace_helpers.h>\n").files
     assert files["include/uapi/linux/bpf.h"] == b"#include <linux/bpf.h>\n"
     assert files["include/bpf/bpf_trace_helpers.h"] == b"#include <bpf/bpf_tracing.h>\n"
+    run_config = _bytes(plan_of(tmp_path, "#include <xdp/xdp_helpers.h>\n").files["include/xdp/xdp_helpers.h"])
+    assert b"#define XDP_RUN_CONFIG(" in run_config
     assert "include/uapi/linux/../x.h" not in plan_of(tmp_path, "#include <uapi/linux/../x.h>").files
 
 

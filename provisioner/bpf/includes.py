@@ -123,7 +123,7 @@ class HeaderSearch:
     def _anywhere(self, name: str, program: Path) -> Path | None:
         """The include directory of the one header called so, or of the nearest one when there are several."""
         found = [path for path in self._headers().get(Path(name).name, ()) if path.as_posix().endswith(f"/{name}")]
-        found = [path for path in found if self._fits(path)]
+        found = [path for path in found if path.is_file() and self._fits(path)]
         best = _nearest(found, program)
         return best.parents[name.count("/")] if best else None
 

@@ -27,6 +27,8 @@ MAX_SOURCE_BYTES = 4 << 20
 
 _MAIN = re.compile(r"\bmain\s*\(")
 _PROGRAM = re.compile(r"\bSEC\s*\(")
+#: The same without libbpf's macro. User space has sections of its own too, mostly with a dot.
+_SECTION = re.compile(r'\b(?:__)?section(?:__)?\s*\(\s*"(?!\.)')
 #: `e_machine` of an ELF header, at this place in either byte order, says 247 for BPF.
 _ELF_MAGIC, _MACHINE, _EM_BPF = b"\x7fELF", slice(18, 20), (b"\xf7\x00", b"\x00\xf7")
 
@@ -79,7 +81,8 @@ def program_stem(name: str) -> str:
 
 def is_program_text(text: str) -> bool:
     """Whether C ``text`` puts something into a section, as every program for libbpf does."""
-    return bool(_PROGRAM.search(without_comments(text)))
+    code = without_comments(text)
+    return bool(_PROGRAM.search(code) or (_SECTION.search(code) and not _MAIN.search(code)))
 
 
 def has_programs(directory: Path) -> bool:
@@ -240,7 +243,9 @@ def _program_in(directory: Path) -> Path:
 
 def _programs_inside(directory: Path) -> list[Path]:
     """C files with sections; where some are named as kernel-side, the others are something else."""
-    files = sorted(path for path in directory.glob("*.c") if path.stat().st_size <= MAX_SOURCE_BYTES)
+    files = sorted(
+        path for path in directory.glob("*.c") if path.is_file() and path.stat().st_size <= MAX_SOURCE_BYTES
+    )
     programs = [path for path in files if is_program_text(path.read_text(errors="replace"))]
     named = [path for path in programs if path.name.endswith(PROGRAM_SUFFIXES[:-1])]
     return named or programs

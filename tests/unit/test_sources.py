@@ -99,6 +99,30 @@ def test_a_directory_of_several_programs_lists_them(tmp_path: Path) -> None:
     assert [Path(line).name for line in caught.value.details.splitlines()] == ["x.c", "y.c"]
 
 
+@pytest.mark.parametrize(
+    "section",
+    [
+        '__attribute__((section("xdp"), used))',
+        '__attribute__ (( __section__ ( "xdp" ) ))',
+        '__section("xdp")',
+        'SEC("xdp")',
+    ],
+)
+def test_sections_without_libbpfs_macro(tmp_path: Path, section: str) -> None:
+    program, user = f"{section} int f(void *ctx) {{ return 2; }}", '__attribute__((section("probes"))) int x;'
+    write(tmp_path, x_dot_c=program, x_user_dot_c=f"{user} int main(void) {{ }}")
+    write(tmp_path, y_dot_c='__attribute__((section(".init_array"))) void *y;')
+    assert find_sources(tmp_path).program == Path("x.c")
+
+
+def test_links_to_nowhere_are_passed_over(tmp_path: Path) -> None:
+    write(tmp_path, x_dot_bpf_dot_c='#include "q.h"\nSEC("xdp")', _dot_git__x="", sub__real_dot_h="")
+    (tmp_path / "zz.bpf.c").symlink_to("nowhere.c")
+    (tmp_path / "directory.c").mkdir()
+    (tmp_path / "sub/q.h").symlink_to("nowhere.h")
+    assert find_sources(tmp_path).files == (Path("x.bpf.c"),)
+
+
 def test_an_object_needs_no_sources(tmp_path: Path) -> None:
     (tmp_path / "a.bpf.o").write_bytes(b"\x7fELF\2\1\1" + bytes(11) + b"\xf7\0rest")
     sources = find_sources(tmp_path / "a.bpf.o")

@@ -9,12 +9,14 @@ from typing import Any
 
 from provisioner.bpf.explain.functions import FUNCTION_RULES
 from provisioner.bpf.explain.memory import MEMORY_RULES
+from provisioner.bpf.explain.packet import PACKET_RULES
+from provisioner.bpf.explain.references import REFERENCE_RULES
 from provisioner.bpf.explain.rules import Finding, find_rule
 from provisioner.bpf.explain.source import FindFile, excerpt
 from provisioner.bpf.explain.structure import STRUCTURE_RULES
 from provisioner.bpf.explain.verifier_log import Source, VerifierLog, parse_log
 
-RULES = (*STRUCTURE_RULES, *MEMORY_RULES, *FUNCTION_RULES)
+RULES = (*STRUCTURE_RULES, *PACKET_RULES, *REFERENCE_RULES, *MEMORY_RULES, *FUNCTION_RULES)
 
 #: Numbers of instructions as the log counts them -> lines of C, for logs that name none.
 LineTable = Mapping[int, Source]

@@ -1,21 +1,15 @@
-"""Rules about what a program reads and writes: packets, values of maps, the stack, the context, kernel objects."""
+"""Rules about what a program reads and writes: values of maps, the stack, the context, kernel objects."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-from provisioner.bpf.explain.calls import argument, assigned_variable, called, last_call
-from provisioner.bpf.explain.registers import describe, number_range
-from provisioner.bpf.explain.rules import Facts, Rule, about_register, register_facts
+from provisioner.bpf.explain.calls import argument, assigned_variable, called
+from provisioner.bpf.explain.registers import describe, describe_bytes
+from provisioner.bpf.explain.rules import Facts, Rule, about_access, about_register, register_facts
 from provisioner.bpf.explain.verifier_log import Register, VerifierLog
 
-#: Helpers after which the packet may lie elsewhere (bpf_helper_changes_pkt_data() in net/core/filter.c).
-_MOVING = (
-    r"bpf_xdp_adjust_(head|tail|meta)|bpf_skb_(change_\w+|pull_data|store_bytes|adjust_room|vlan_(push|pop)"
-    r"|set_tunnel_\w+)|bpf_l[34]_csum_replace|bpf_clone_redirect|bpf_msg_(pull|push|pop)_data|bpf_lwt_\w+"
-    r"|bpf_sk_release"
-)
 #: What gives out values that may be NULL, where the call itself is not in the log.
 _GIVING = {"map_value": "bpf_map_lookup_elem", "ringbuf_mem": "bpf_ringbuf_reserve"}
 #: The line before, which names the object and the place that could be reached.
@@ -23,44 +17,6 @@ _REACHED = (
     r"(?:invalid access to (?:map value|memory|buffer|map key), \w+=(?P<object>\d+) "
     r"off=(?P<off>-?\d+) size=(?P<size>\d+)\n)?"
 )
-
-
-def _bytes(start: int, size: int) -> str:
-    return f"byte {start}" if size == 1 else f"bytes {start} to {start + size - 1}"
-
-
-def _packet(groups: Mapping[str, str], log: VerifierLog) -> Facts:
-    name = f"R{groups['reg']}"
-    start, size, checked = int(groups["off"]), int(groups["size"]), int(groups["checked"] or 0)
-    variable = groups["id"] not in ("", "0") or _is_variable(log.registers.get(name))
-    place = f"{name} points into the packet{', behind a part that varies' if variable else ''}"
-    known = f"its first {checked} bytes are known to be there" if checked else "nothing of it is known to be there"
-    return {
-        "register": name,
-        "range": f"{place}; {known}, and the access is to {_bytes(start, size)}.",
-        "pointer": "p" if variable else "data",
-        "end": str(start + size),
-    }
-
-
-def _is_variable(register: Register | None) -> bool:
-    return register is not None and number_range(register) != (None, None)
-
-
-def _packet_offset(groups: Mapping[str, str], log: VerifierLog) -> Facts:
-    return {"pointer": "p", "end": "SIZE", **about_register(groups, log)}
-
-
-def _moved_packet(groups: Mapping[str, str], log: VerifierLog) -> Facts | None:
-    name = f"R{groups['reg']}"
-    helper = last_call(log, _MOVING)
-    if not helper or not any(kind.startswith("pkt") for kind in log.history.get(name, ())):
-        return None
-    return {
-        "register": name,
-        "range": f"{name} pointed into the packet before {helper}() and is a mere number since.",
-        "helper": helper,
-    }
 
 
 def _may_be_null(groups: Mapping[str, str], log: VerifierLog) -> Facts | None:
@@ -94,7 +50,7 @@ def _index(groups: Mapping[str, str], log: VerifierLog) -> Facts:
     facts = register_facts(name, log)
     size = groups.get("object") or _object_size(register)
     if groups.get("off"):
-        reached = _bytes(int(groups["off"]), int(groups["size"]))
+        reached = describe_bytes(int(groups["off"]), int(groups["size"]))
         facts["range"] = " ".join([*filter(None, [facts.get("range")]), f"The access may be to {reached}."])
     facts["length"] = f" of {size} bytes" if size else ""
     return facts
@@ -134,12 +90,6 @@ def _context(groups: Mapping[str, str], log: VerifierLog) -> Facts:
     return {"register": "R1"} if "R1" in log.registers and log.registers["R1"].kind == "ctx" else {}
 
 
-def _accessing(groups: Mapping[str, str], log: VerifierLog) -> Facts:
-    """The register that the refused instruction dereferences."""
-    match = re.search(r"\*\(\w+ \*\)\(r(\d+) ", log.code or "")
-    return register_facts(f"R{match[1]}", log) if match else {}
-
-
 def _pointer_math(groups: Mapping[str, str], log: VerifierLog) -> Facts:
     facts = about_register(groups, log)
     match = re.search(r"[-+*/&|^]= r(\d+)", log.code or "")
@@ -150,30 +100,6 @@ def _pointer_math(groups: Mapping[str, str], log: VerifierLog) -> Facts:
 
 
 MEMORY_RULES = (
-    Rule(
-        "packet-bounds",
-        r"invalid access to packet(?: \w+)?, off=(?P<off>-?\d+) size=(?P<size>\d+), "
-        r"R(?P<reg>\d+)\((?:id=(?P<id>\d+))?.*?(?:r=(?P<checked>\d+))?\)",
-        "A packet may be read only as far as a comparison with data_end has shown that it reaches.",
-        "Compare before the access, through the same pointer: if ({pointer} + {end} > data_end) return XDP_PASS; "
-        "(TC_ACT_OK in tc; {pointer} as void * or char *)",
-        _packet,
-    ),
-    Rule(
-        "packet-bounds",
-        r"^R(?P<reg>\d+) offset is outside of the packet",
-        "A packet may be read only as far as a comparison with data_end has shown that it reaches.",
-        "Bound the offset first (offset &= 63), add it to the pointer, and compare that same pointer: "
-        "if ({pointer} + {end} > data_end) return XDP_PASS;",
-        _packet_offset,
-    ),
-    Rule(
-        "packet-moved",
-        r"^R(?P<reg>\d+) invalid mem access '(?:scalar|inv)'",
-        "After {helper}() the packet may lie elsewhere; every pointer into it from before is void.",
-        "Load both again after the call, data = (void *)(long)ctx->data and data_end, and compare once more.",
-        _moved_packet,
-    ),
     Rule(
         "null-unchecked",
         r"^R(?P<reg>\d+) (?:invalid mem access '(?P<kind>\w+)_or_null_?'"
@@ -242,7 +168,7 @@ MEMORY_RULES = (
         r"off=(?P<off>-?\d+) size=(?P<size>\d+)",
         "An access must stay inside the object of {object} bytes.",
         "Compare the struct that the program uses with the one in the map's __type(value, ...).",
-        _accessing,
+        about_access,
     ),
     Rule(
         "size-unbounded",
@@ -291,28 +217,21 @@ MEMORY_RULES = (
         "Fields of the context and of kernel objects are read at fixed offsets from the pointer itself.",
         "Use constant indexes (switch (i) or an unrolled loop); read fields as ctx->field, not through a moved "
         "pointer; volatile, or barrier_var(ctx), keeps the compiler from moving it.",
-        _accessing,
-    ),
-    Rule(
-        "packet-read-only",
-        r"cannot write into packet",
-        "This type of program may read packets and not change them.",
-        "Write from an xdp or tc program, or with bpf_skb_store_bytes() where that helper is allowed.",
-        _accessing,
+        about_access,
     ),
     Rule(
         "map-read-only",
         r"write into map forbidden",
         "This map is read-only to programs: constants (.rodata) are, and maps with BPF_F_RDONLY_PROG.",
         "Drop const from the variable that the program writes; const volatile ones are set before the load only.",
-        _accessing,
+        about_access,
     ),
     Rule(
         "map-write-only",
         r"read from map forbidden",
         "This map is write-only to programs (BPF_F_WRONLY_PROG).",
         "Drop the flag from the map's definition.",
-        _accessing,
+        about_access,
     ),
     Rule(
         "memory-read-only",
@@ -326,7 +245,7 @@ MEMORY_RULES = (
         r"^only read is supported",
         "Objects of the kernel may be read and not written, but for a few fields of a few types.",
         "Use the helper or kernel function that changes it, or keep the value in a map of your own.",
-        _accessing,
+        about_access,
     ),
     Rule(
         "kernel-object-bounds",
@@ -334,7 +253,7 @@ MEMORY_RULES = (
         r"|the end of member .*?) (?:at off (?P<off>\d+) )?(?:\(?size[: ](?P<size>\d+))?",
         "An access must stay inside the kernel's {kind}.",
         "Cast to the type the object has; read an element behind a flexible array with bpf_probe_read_kernel().",
-        _accessing,
+        about_access,
     ),
     Rule(
         "misaligned",
@@ -342,7 +261,7 @@ MEMORY_RULES = (
         "{size} bytes at once can be read only at a multiple of {size}: on the stack always, elsewhere on some "
         "machines.",
         "Copy the bytes with __builtin_memcpy() into a variable of the right type.",
-        _accessing,
+        about_access,
     ),
     Rule(
         "pointer-math",
@@ -366,6 +285,6 @@ MEMORY_RULES = (
         r"invalid size of register (?:fill|spill)|attempt to corrupt spilled pointer|corrupted spill memory",
         "A pointer kept in a local variable is stored and read whole, all 8 bytes at once.",
         "Do not cast the variable that holds a pointer to a smaller type, and do not overwrite a part of it.",
-        _accessing,
+        about_access,
     ),
 )

@@ -86,6 +86,11 @@ def describe_number(register: Register) -> str:
     return f"a number of at least {low}" if high is None else f"a number from {low} to {high}"
 
 
+def describe_bytes(start: int, size: int) -> str:
+    """A place of ``size`` bytes in an object."""
+    return f"byte {start}" if size == 1 else f"bytes {start} to {start + size - 1}"
+
+
 def number_range(register: Register) -> tuple[int | None, int | None]:
     """Smallest and largest value of a number or of a pointer's variable offset; None where there is no bound.
 

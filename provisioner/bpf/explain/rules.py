@@ -44,6 +44,12 @@ def about_register(groups: Mapping[str, str], log: VerifierLog) -> Facts:
     return register_facts(f"R{groups['reg']}", log) if groups.get("reg") else {}
 
 
+def about_access(groups: Mapping[str, str], log: VerifierLog) -> Facts:
+    """The register that the refused instruction dereferences."""
+    match = re.search(r"\*\(\w+ \*\)\(r(\d+) ", log.code or "")
+    return register_facts(f"R{match[1]}", log) if match else {}
+
+
 def register_facts(name: str, log: VerifierLog) -> Facts:
     """``register``, and ``range`` when the log says what it held."""
     known = log.registers.get(name)

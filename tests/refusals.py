@@ -66,6 +66,12 @@ REFUSALS = (
     Refusal("pointer_sum", "pointer-math", "R0 is a pointer into the packet"),
     Refusal("rcu_held", "lock-held", fix="bpf_rcu_read_unlock()"),
     Refusal("reserve_unchecked", "null-unchecked", "reserved record (8 bytes), or NULL", "if (!event) return 0;"),
+    Refusal(
+        "reserved_too_small",
+        "object-bounds",
+        "reserved record (8 bytes). The access may be to bytes 8 to 15",
+        "sizeof(*e)",
+    ),
     Refusal("size_too_large", "stack-bounds", "64 bytes from its end; 127 are accessed"),
     Refusal(
         "size_unbounded", "size-unbounded", "R2 is a number that may be anything", "if (size > sizeof(buffer))"
@@ -78,6 +84,7 @@ REFUSALS = (
     Refusal("uninitialised", "no-result", "R0, what the program returns, has not been set"),
     Refusal("unreachable", "unreachable"),
     Refusal("untrusted_argument", "untrusted-pointer", "task->last_wakee, is a pointer to struct task_struct"),
+    Refusal("value_too_small", "object-bounds", "The access may be to bytes 0 to 13", "__type(value, ...)"),
     Refusal("verdict", "verdict", "R0, what the program returns, is the number 7", "x ? 1 : 0"),
     Refusal(
         "wrong_argument", "wrong-argument", "Argument 2 of bpf_map_lookup_elem(), key, is a number", "&variable"

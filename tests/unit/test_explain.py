@@ -60,6 +60,11 @@ WORDS = [
     ("R2 invalid zero-sized read: u64=[0,16]", "size-zero"),
     ("invalid access to map value, value_size=8 off=8 size=4", "object-bounds"),
     ("invalid access to memory, mem_size=8 off=8 size=4", "object-bounds"),
+    ("invalid access to flow keys off=56 size=4", "object-bounds"),
+    (
+        "invalid access to memory, mem_size=8 off=-4 size=4\nR1 min value is outside of the allowed memory range",
+        "index-negative",
+    ),
     ("invalid indirect read from stack R2 off -8+4 size 8", "stack-uninitialised"),
     ("invalid read from stack off -16+0 size 8", "stack-uninitialised"),
     ("invalid read from stack R10 off=-520 size=8", "stack-bounds"),
@@ -134,6 +139,11 @@ def test_words_of_the_verifier(message: str, code: str) -> None:
 def test_a_null_pointer_is_told_from_a_number() -> None:
     found = explain("0: (b7) r1 = 0    ; R1=0\n1: (61) r0 = *(u32 *)(r1 +0)\nR1 invalid mem access 'scalar'\n")
     assert (found.code, found.range) == ("null-dereference", "R1 is 0, that is NULL, on this path.")
+
+
+def test_an_object_of_unknown_size() -> None:
+    found = explain("0: (61) r0 = *(u32 *)(r1 +56)\ninvalid access to flow keys off=56 size=4\nprocessed 1 insns")
+    assert found.rule == "An access must stay inside the object."
 
 
 def test_every_rule_is_tried() -> None:

@@ -56,6 +56,13 @@ def _index(groups: Mapping[str, str], log: VerifierLog) -> Facts:
     return facts
 
 
+def _overrun(groups: Mapping[str, str], log: VerifierLog) -> Facts | None:
+    """The kernel calls the lowest byte reached a "min value" also when that is behind the object's end."""
+    if not groups["reg"]:
+        return {"length": f" of {groups['object']} bytes" if groups["object"] else "", **about_access(groups, log)}
+    return None if groups["off"].startswith("-") else _index(groups, log)
+
+
 def _object_size(register: Register | None) -> int | None:
     return register.number("vs", "sz", "mem_size") if register else None
 
@@ -139,6 +146,15 @@ MEMORY_RULES = (
         about_register,
     ),
     Rule(
+        "object-bounds",
+        r"invalid access to (?P<kind>[\w ]+?)(?:, \w+=(?P<object>\d+))? off=(?P<off>-?\d+) size=(?P<size>\d+)"
+        r"(?:\nR(?P<reg>\d+) min value is outside|\Z)",
+        "An access must stay inside the object{length}.",
+        "Make the object as large as what is accessed, or access less: reserve sizeof(*e), not sizeof(e); let the "
+        "map's __type(value, ...) name the struct that the program uses.",
+        _overrun,
+    ),
+    Rule(
         "index-negative",
         _REACHED
         + r"^R(?P<reg>\d+) min value is (?:negative, either use unsigned index|outside of the allowed memory)",
@@ -161,14 +177,6 @@ MEMORY_RULES = (
         "Check it before the access, if (i >= LENGTH) return 0; or cut it to a power of two, i &= LENGTH - 1; "
         "with an unsigned i.",
         _index,
-    ),
-    Rule(
-        "object-bounds",
-        r"invalid access to (?P<kind>map value|memory|buffer|map key|flow keys)(?:, \w+=(?P<object>\d+))? "
-        r"off=(?P<off>-?\d+) size=(?P<size>\d+)",
-        "An access must stay inside the object of {object} bytes.",
-        "Compare the struct that the program uses with the one in the map's __type(value, ...).",
-        about_access,
     ),
     Rule(
         "size-unbounded",

@@ -49,6 +49,7 @@ REFUSALS = (
     Refusal("iterator", "not-released", "bpf_iter_num_new() at", "bpf_iter_num_destroy(&it)"),
     Refusal("kernel_object_offset", "kernel-object-bounds", "struct task_struct at +1000000"),
     Refusal("kernel_object_written", "kernel-object-written", "trusted pointer to struct task_struct"),
+    Refusal("key_too_small", "stack-bounds", "4 bytes from its end; 8 are accessed", "__type(key, ...)"),
     Refusal("license", "license", fix='SEC("license") = "GPL"'),
     Refusal(
         "lookup_unchecked", "null-unchecked", "value of map counts (8 bytes), or NULL", "if (!count) return 0;"

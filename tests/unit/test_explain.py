@@ -146,6 +146,32 @@ def test_an_object_of_unknown_size() -> None:
     assert found.rule == "An access must stay inside the object."
 
 
+@pytest.mark.parametrize(
+    ("words", "call", "part"),
+    [
+        ("read from stack R2 off=-4 size=8", "bpf_map_delete_elem(&counts, &small)", "key"),
+        ("indirect access to stack R2 off=-4 size=8", "bpf_map_lookup_elem(&counts, &small)", "key"),
+        ("read from stack R3 off=-4 size=8", "bpf_map_update_elem(&counts, &key, &small, 0)", "value"),
+        ("read from stack R2 off=-4 size=8", "bpf_map_push_elem(&counts, &small, 0)", "value"),
+        ("write to stack R2 off=-4 size=8", "bpf_map_pop_elem(&counts, &small)", "value"),
+    ],
+)
+def test_a_variable_smaller_than_the_maps_type(words: str, call: str, part: str) -> None:
+    helper = call.partition("(")[0]
+    found = explain(f"; {call}; @ x.bpf.c:9\n3: (85) call {helper}#1\ninvalid {words}\nprocessed 4 insns")
+    assert found.rule == (
+        f"{helper}() takes 8 bytes at &small, the size of the map's {part}, and the variable is smaller."
+    )
+    assert f"__type({part}, ...)" in found.fix
+
+
+def test_a_maps_argument_beyond_the_stack_is_no_small_variable() -> None:
+    found = explain(
+        "3: (85) call bpf_map_lookup_elem#1\ninvalid read from stack R2 off=-600 size=8\nprocessed 4 insns"
+    )
+    assert "512 bytes of the stack" in found.rule
+
+
 def test_every_rule_is_tried() -> None:
     """Its sentences may name what nothing fills in, which only using them shows."""
     tried = {code for _, code in WORDS} | {refusal.code for refusal in REFUSALS} | {"null-dereference"}

@@ -17,6 +17,10 @@ _REACHED = (
     r"(?:invalid access to (?:map value|memory|buffer|map key), \w+=(?P<object>\d+) "
     r"off=(?P<off>-?\d+) size=(?P<size>\d+)\n)?"
 )
+_STACK_ACCESS = (
+    r"invalid (?:unbounded |variable-offset |indirect |zero-sized )*(?:read|write|access)? ?"
+    r"(?:from|to|through)? ?stack (?:type )?R(?P<reg>\d+)(?: off=(?P<off>-?\d+))?(?:.*? size=(?P<size>\d+))?"
+)
 
 
 def _may_be_null(groups: Mapping[str, str], log: VerifierLog) -> Facts | None:
@@ -79,6 +83,24 @@ def _size_argument(groups: Mapping[str, str], log: VerifierLog) -> Facts:
     text = argument(log.source.text, helper, int(groups["reg"])) if log.source else None
     variable = text if text and re.fullmatch(r"\w+", text) else "size"
     return {**about_register(groups, log), "helper": helper, "variable": variable}
+
+
+def _map_argument(groups: Mapping[str, str], log: VerifierLog) -> Facts | None:
+    """A key or value that ends before what the map takes; no index has moved the pointer."""
+    helper = called(log.code) or ""
+    if not re.fullmatch(r"bpf_map_\w+_elem", helper) or groups["reg"] not in ("2", "3"):
+        return None
+    if not groups["off"] or not 0 < -int(groups["off"]) < int(groups["size"] or 0):
+        return None
+    text = argument(log.source.text, helper, int(groups["reg"])) if log.source else None
+    # Queues and stacks have no keys.
+    value = groups["reg"] == "3" or re.search("push|pop|peek", helper)
+    return {
+        **_stack(groups, log),
+        "helper": helper,
+        "variable": text or f"R{groups['reg']}",
+        "part": "value" if value else "key",
+    }
 
 
 def _stack(groups: Mapping[str, str], log: VerifierLog) -> Facts:
@@ -203,8 +225,14 @@ MEMORY_RULES = (
     ),
     Rule(
         "stack-bounds",
-        r"invalid (?:unbounded |variable-offset |indirect |zero-sized )*(?:read|write|access)? ?"
-        r"(?:from|to|through)? ?stack (?:type )?R(?P<reg>\d+)(?: off=(?P<off>-?\d+))?(?:.*? size=(?P<size>\d+))?",
+        _STACK_ACCESS,
+        "{helper}() takes {size} bytes at {variable}, the size of the map's {part}, and the variable is smaller.",
+        "Declare the variable with the type in the map's __type({part}, ...).",
+        _map_argument,
+    ),
+    Rule(
+        "stack-bounds",
+        _STACK_ACCESS,
         "An access to a local variable must stay inside it, and inside the 512 bytes of the stack.",
         "Bound the index or the size: i &= sizeof(array) - 1; or if (i >= sizeof(array)) return 0;",
         _stack,

@@ -81,10 +81,28 @@ REFUSALS = (
     Refusal("sleeps", "sleeps", fix="bpf_probe_read_user()"),
     Refusal("stack_depth", "stack-depth", "bytes", "BPF_MAP_TYPE_PERCPU_ARRAY"),
     Refusal("stack_index", "stack-bounds", "stack at an offset from -16 to 4294967279"),
+    Refusal(
+        "submitted_twice",
+        "released",
+        "R1 was a pointer to a reserved record before bpf_ringbuf_submit()",
+        "give it back only once",
+    ),
     Refusal("too_long", "too-complex", fix="bpf_loop()"),
     Refusal("uninitialised", "no-result", "R0, what the program returns, has not been set"),
     Refusal("unreachable", "unreachable"),
     Refusal("untrusted_argument", "untrusted-pointer", "task->last_wakee, is a pointer to struct task_struct"),
+    Refusal(
+        "used_after_release",
+        "released",
+        "was a pointer to a socket before bpf_sk_release()",
+        "Use it before that call",
+    ),
+    Refusal(
+        "used_after_submit",
+        "released",
+        "was a pointer to a reserved record before bpf_ringbuf_submit() and is a mere number since",
+        "copy what is needed",
+    ),
     Refusal("value_too_small", "object-bounds", "The access may be to bytes 0 to 13", "__type(value, ...)"),
     Refusal("verdict", "verdict", "R0, what the program returns, is the number 7", "x ? 1 : 0"),
     Refusal(

@@ -172,6 +172,62 @@ def test_a_maps_argument_beyond_the_stack_is_no_small_variable() -> None:
     assert "512 bytes of the stack" in found.rule
 
 
+RESERVED = """\
+0: R1=ctx() R10=fp0
+4: (85) call bpf_ringbuf_reserve#131  ; R0=ringbuf_mem_or_null(id=2,ref_obj_id=2,sz=24) refs=2
+5: (bf) r6 = r0                       ; R6=ringbuf_mem_or_null(id=2,ref_obj_id=2,sz=24) refs=2
+6: (15) if r6 == 0x0 goto pc+9        ; R6=ringbuf_mem(ref_obj_id=2,sz=24) refs=2
+7: (bf) r1 = r6         ; R1=ringbuf_mem(ref_obj_id=2,sz=24) R6=ringbuf_mem(ref_obj_id=2,sz=24) refs=2
+8: (b7) r2 = 0                        ; R2=0 refs=2
+9: (85) call bpf_ringbuf_submit#132   ;
+"""
+
+
+@pytest.mark.parametrize(
+    ("log", "code"),
+    [
+        (
+            f"{RESERVED}10: (bf) r1 = r6  ; R1=scalar(id=3) R6=scalar(id=3)\n11: (07) r1 += 8  ; R1=scalar()\n"
+            "12: (b4) w2 = 16  ; R2=16\n13: (85) call bpf_get_current_comm#16\n"
+            "R1 type=scalar expected=fp, pkt, map_value, mem, ringbuf_mem\n",
+            "released",
+        ),
+        (
+            f"{RESERVED}10: (85) call bpf_get_prandom_u32#7  ; R0=scalar()\n"
+            "11: (15) if r0 == 0x0 goto pc+2 14: R0=0 R6=scalar() R10=fp0\n14: (61) r3 = *(u32 *)(r6 +0)\n"
+            "R6 invalid mem access 'scalar'\n",
+            "released",
+        ),
+        (
+            f"{RESERVED}10: (85) call bpf_get_current_task#35 ; R0=scalar()\n11: (bf) r6 = r0 ; R6=scalar(id=3)\n"
+            "12: (61) r3 = *(u32 *)(r6 +0)\nR6 invalid mem access 'scalar'\n",
+            "not-a-pointer",
+        ),
+        (
+            f"{RESERVED}10: (79) r1 = *(u64 *)(r10 -8)  ; R1=scalar()\n11: (61) r3 = *(u32 *)(r1 +0)\n"
+            "R1 invalid mem access 'scalar'\n",
+            "not-a-pointer",
+        ),
+        (
+            "4: (85) call bpf_task_acquire#65886  ; R0=ptr_task_struct(ref_obj_id=2)\n"
+            "5: (bf) r6 = r0  ; R6=ptr_task_struct(ref_obj_id=2)\n6: (85) call bpf_task_release#65901  ;\n"
+            "7: (bf) r1 = r6  ; R1=scalar(id=3) R6=scalar(id=3)\n8: (85) call bpf_task_release#65901\n"
+            "arg#0 pointer type STRUCT task_struct must point to scalar, or struct with scalar\n",
+            "released",
+        ),
+        (
+            "3: (61) r6 = *(u32 *)(r1 +0)  ; R6=pkt(r=0)\n4: (85) call bpf_sk_release#86  ; R0=scalar()\n"
+            "5: (79) r6 = *(u64 *)(r7 +0)  ; R6=scalar()\n6: (61) r3 = *(u32 *)(r6 +0)\n"
+            "R6 invalid mem access 'scalar'\n",
+            "not-a-pointer",
+        ),
+    ],
+    ids=["copy", "other-branch", "number-since", "number-in-argument", "kernel-function", "packet-stays"],
+)
+def test_what_was_given_back_is_told_from_a_number(log: str, code: str) -> None:
+    assert explain(f"{log}processed 14 insns").code == code
+
+
 def test_every_rule_is_tried() -> None:
     """Its sentences may name what nothing fills in, which only using them shows."""
     tried = {code for _, code in WORDS} | {refusal.code for refusal in REFUSALS} | {"null-dereference"}

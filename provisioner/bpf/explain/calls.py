@@ -17,11 +17,16 @@ def called(code: str | None) -> str | None:
 
 def last_call(log: VerifierLog, names: str) -> str | None:
     """The latest call, in the order of the code, before the refused instruction whose name fits ``names``."""
+    return called(log.codes.get(last_call_number(log, names)))
+
+
+def last_call_number(log: VerifierLog, names: str) -> int:
+    """The instruction of that call; -1 when there is none."""
     for number in sorted(log.codes, reverse=True):
         name = called(log.codes[number])
         if name and number < (log.instruction or 0) and re.fullmatch(names, name):
-            return name
-    return None
+            return number
+    return -1
 
 
 def assigned_variable(text: str) -> str | None:

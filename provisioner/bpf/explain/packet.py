@@ -13,7 +13,6 @@ from provisioner.bpf.explain.verifier_log import Register, VerifierLog
 _MOVING = (
     r"bpf_xdp_adjust_(head|tail|meta)|bpf_skb_(change_\w+|pull_data|store_bytes|adjust_room|vlan_(push|pop)"
     r"|set_tunnel_\w+)|bpf_l[34]_csum_replace|bpf_clone_redirect|bpf_msg_(pull|push|pop)_data|bpf_lwt_\w+"
-    r"|bpf_sk_release"
 )
 
 

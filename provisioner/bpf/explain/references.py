@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from provisioner.bpf.explain.calls import assigned_variable, called
+from provisioner.bpf.explain.calls import assigned_variable, called, last_call_number
+from provisioner.bpf.explain.registers import describe_kind
 from provisioner.bpf.explain.rules import Facts, Rule
 from provisioner.bpf.explain.verifier_log import VerifierLog
 
@@ -21,6 +22,9 @@ _RELEASES = {
     r"bpf_cpumask_(create|acquire)": "bpf_cpumask_release({0})",
     r"bpf_(xdp|skb)_ct_\w+": "bpf_ct_release({0})",
 }
+#: What takes it back, and the kinds of pointers that are void from then on.
+_TAKING = r"bpf_ringbuf_(submit|discard)\w*|bpf_\w+_(release|destroy|drop)(_impl)?|bpf_put_\w+"
+_HANDED_OUT = r"(ringbuf_)?mem|\w*sock\w*|\w*ptr_\w*"
 
 
 def _reference(groups: Mapping[str, str], log: VerifierLog) -> Facts:
@@ -44,6 +48,36 @@ def _release(name: str, variable: str) -> str:
     return "its release function"
 
 
+def _released(groups: Mapping[str, str], log: VerifierLog) -> Facts | None:
+    """The verifier makes a pointer a number when it is given back, and prints that only where it is used again."""
+    at = last_call_number(log, _TAKING)
+    name = f"R{groups['reg'] or int(groups['arg']) + 1}"
+    pointers = [kind for kind in log.history.get(_kept_in(name, at, log) or "", ()) if kind != "scalar"]
+    if not pointers or not re.fullmatch(_HANDED_OUT, pointers[-1]):
+        return None
+    helper = called(log.codes[at]) or ""
+    was = describe_kind(pointers[-1].replace("_or_null", ""))
+    return {
+        "register": name,
+        "range": f"{name} was {was} before {helper}() and is a mere number since.",
+        "helper": helper,
+    }
+
+
+def _kept_in(name: str, call: int, log: VerifierLog) -> str | None:
+    """The register that has held since ``call`` what is in ``name`` now, perhaps with a number added."""
+    for at in sorted(log.codes, reverse=True):
+        if not 0 <= call <= at < (log.instruction or 0):
+            continue
+        if " call " in log.codes[at] and name in ("R0", "R1", "R2", "R3", "R4", "R5"):
+            return None
+        if match := re.search(rf"\) [rw]{name[1:]} = (.*)", log.codes[at]):
+            if not re.fullmatch(r"r\d+", match[1]):
+                return None
+            name = match[1].upper()
+    return name if call >= 0 else None
+
+
 REFERENCE_RULES = (
     Rule(
         "not-released",
@@ -51,5 +85,13 @@ REFERENCE_RULES = (
         "What {helper}() hands out must be given back on every path, also when the program leaves early.",
         "Before each return behind the call: {release};",
         _reference,
+    ),
+    Rule(
+        "released",
+        r"^R(?P<reg>\d+) (?:invalid mem access '(?:scalar|inv)'|type=(?:scalar|inv) expected=)"
+        r"|^arg#(?P<arg>\d+) pointer type ",
+        "After {helper}() the pointer is void: what it pointed to has been given back.",
+        "Use it before that call, or copy what is needed later to a local variable; give it back only once.",
+        _released,
     ),
 )

@@ -58,6 +58,11 @@ REFUSALS = (
     Refusal("misaligned", "misaligned"),
     Refusal("not_submitted", "not-released", "in line 14 handed it out", "bpf_ringbuf_submit(event, 0)"),
     Refusal("number_as_pointer", "not-a-pointer", "R0 is a number that may be anything", "BPF_CORE_READ"),
+    Refusal("packet_far", "packet-bounds", "at an offset from 0 to 4294967295", "i &= 1023"),
+    Refusal(
+        "packet_header", "packet-bounds", "behind a part that varies; nothing of it", "(void *)(p + 1) > data_end"
+    ),
+    Refusal("packet_in_front", "packet-bounds", "the access is to byte -2", "if (i < 0)"),
     Refusal("packet_moved", "packet-moved", "pointed into the packet before bpf_xdp_adjust_head()", "ctx->data"),
     Refusal("packet_read_only", "packet-read-only", "R1 is a pointer into the packet"),
     Refusal(

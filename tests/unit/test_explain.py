@@ -172,6 +172,26 @@ def test_a_maps_argument_beyond_the_stack_is_no_small_variable() -> None:
     assert "512 bytes of the stack" in found.rule
 
 
+@pytest.mark.parametrize(
+    ("offsets", "where", "fix"),
+    [
+        ("smin=0,smax=umax=255,var_off=(0x0; 0xff)", "off=0", "(void *)(p + 1) > data_end"),
+        ("smin=0,smax=umax=255,var_off=(0x0; 0xff)", "off=-4", "if (i < 0)"),
+        ("smin=0,smax=umax=65535,var_off=(0x0; 0xffff)", "off=0", "i &= 1023"),
+        ("smin=0,var_off=(0x0; 0xffffffffffffff)", "off=0", "i &= 1023"),
+    ],
+)
+def test_what_a_comparison_with_the_packets_end_is_worth(offsets: str, where: str, fix: str) -> None:
+    found = explain(
+        f"9: (0f) r1 += r3  ; R1=pkt(id=1,r=0,{offsets})\n10: (71) r0 = *(u8 *)(r1 +0)\n"
+        f"invalid access to packet, {where} size=1, R1(id=1,{where},r=0)\n"
+        "R1 offset is outside of the packet\nprocessed 11 insns"
+    )
+    assert found.code == "packet-bounds"
+    assert fix in found.fix
+    assert "data + " not in found.fix
+
+
 RESERVED = """\
 0: R1=ctx() R10=fp0
 4: (85) call bpf_ringbuf_reserve#131  ; R0=ringbuf_mem_or_null(id=2,ref_obj_id=2,sz=24) refs=2

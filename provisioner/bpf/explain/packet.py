@@ -7,35 +7,60 @@ from collections.abc import Mapping
 from provisioner.bpf.explain.calls import last_call
 from provisioner.bpf.explain.registers import describe_bytes, number_range
 from provisioner.bpf.explain.rules import Facts, Rule, about_access, about_register
-from provisioner.bpf.explain.verifier_log import Register, VerifierLog
+from provisioner.bpf.explain.verifier_log import VerifierLog
 
 #: Helpers after which the packet may lie elsewhere (bpf_helper_changes_pkt_data() in net/core/filter.c).
 _MOVING = (
     r"bpf_xdp_adjust_(head|tail|meta)|bpf_skb_(change_\w+|pull_data|store_bytes|adjust_room|vlan_(push|pop)"
     r"|set_tunnel_\w+)|bpf_l[34]_csum_replace|bpf_clone_redirect|bpf_msg_(pull|push|pop)_data|bpf_lwt_\w+"
 )
+#: MAX_PACKET_OFF in kernel/bpf/verifier.c.
+_MAX_OFFSET = 0xFFFF
+_ACCESS = (
+    r"invalid access to packet(?: \w+)?, off=(?P<off>-?\d+) size=(?P<size>\d+), "
+    r"R(?P<reg>\d+)\((?:id=(?P<id>\d+))?.*?(?:r=(?P<checked>\d+))?\)"
+)
+_COMPARED = "A packet may be read only as far as a comparison with data_end has shown that it reaches."
+_BOUND_FIRST = (
+    "Bound the offset first (i &= 1023), add it to the pointer, and compare that same pointer: "
+    "if ((void *)(p + 1) > data_end) return XDP_PASS;"
+)
 
 
 def _packet(groups: Mapping[str, str], log: VerifierLog) -> Facts:
     name = f"R{groups['reg']}"
     start, size, checked = int(groups["off"]), int(groups["size"]), int(groups["checked"] or 0)
-    variable = groups["id"] not in ("", "0") or _is_variable(log.registers.get(name))
-    place = f"{name} points into the packet{', behind a part that varies' if variable else ''}"
+    place = f"{name} points into the packet{', behind a part that varies' if _varies(groups, log) else ''}"
     known = f"its first {checked} bytes are known to be there" if checked else "nothing of it is known to be there"
     return {
         "register": name,
         "range": f"{place}; {known}, and the access is to {describe_bytes(start, size)}.",
-        "pointer": "p" if variable else "data",
         "end": str(start + size),
     }
 
 
-def _is_variable(register: Register | None) -> bool:
-    return register is not None and number_range(register) != (None, None)
+def _varies(groups: Mapping[str, str], log: VerifierLog) -> bool:
+    """Whether a number that is not constant has been added to the pointer."""
+    register = log.registers.get(f"R{groups['reg']}")
+    return groups["id"] not in ("", "0") or bool(register and number_range(register) != (None, None))
 
 
-def _packet_offset(groups: Mapping[str, str], log: VerifierLog) -> Facts:
-    return {"pointer": "p", "end": "SIZE", **about_register(groups, log)}
+def _packet_in_front(groups: Mapping[str, str], log: VerifierLog) -> Facts | None:
+    return _packet(groups, log) if groups["off"].startswith("-") else None
+
+
+def _packet_far(groups: Mapping[str, str], log: VerifierLog) -> Facts | None:
+    """The offset may be so large that a comparison, though it may be there, tells the verifier nothing."""
+    register = log.registers.get(f"R{groups['reg']}")
+    if not register or number_range(register) == (None, None):
+        return None
+    high = number_range(register)[1]
+    end = int(groups["off"]) + int(groups["size"])
+    return about_register(groups, log) if high is None or high + end > _MAX_OFFSET else None
+
+
+def _packet_behind(groups: Mapping[str, str], log: VerifierLog) -> Facts | None:
+    return _packet(groups, log) if _varies(groups, log) else None
 
 
 def _moved_packet(groups: Mapping[str, str], log: VerifierLog) -> Facts | None:
@@ -53,20 +78,41 @@ def _moved_packet(groups: Mapping[str, str], log: VerifierLog) -> Facts | None:
 PACKET_RULES = (
     Rule(
         "packet-bounds",
-        r"invalid access to packet(?: \w+)?, off=(?P<off>-?\d+) size=(?P<size>\d+), "
-        r"R(?P<reg>\d+)\((?:id=(?P<id>\d+))?.*?(?:r=(?P<checked>\d+))?\)",
-        "A packet may be read only as far as a comparison with data_end has shown that it reaches.",
-        "Compare before the access, through the same pointer: if ({pointer} + {end} > data_end) return XDP_PASS; "
-        "(TC_ACT_OK in tc; {pointer} as void * or char *)",
+        _ACCESS,
+        "What lies in front of the packet, or in front of a place in it that varies, cannot be read.",
+        "Compute the whole offset first, as a number that is never negative (if (i < 0) return XDP_PASS;), then "
+        "add it to data and compare with data_end.",
+        _packet_in_front,
+    ),
+    Rule(
+        "packet-bounds",
+        _ACCESS,
+        f"A comparison with data_end counts only where the offset in the packet is at most {_MAX_OFFSET}.",
+        _BOUND_FIRST,
+        _packet_far,
+    ),
+    Rule(
+        "packet-bounds",
+        _ACCESS,
+        _COMPARED,
+        "Compare before the access, through the pointer itself: if ((void *)(p + 1) > data_end) return XDP_PASS; "
+        "(TC_ACT_OK in tc; p of the header's own type)",
+        _packet_behind,
+    ),
+    Rule(
+        "packet-bounds",
+        _ACCESS,
+        _COMPARED,
+        "Compare before the access, through the same pointer: if (data + {end} > data_end) return XDP_PASS; "
+        "(TC_ACT_OK in tc; data as void * or char *)",
         _packet,
     ),
     Rule(
         "packet-bounds",
         r"^R(?P<reg>\d+) offset is outside of the packet",
-        "A packet may be read only as far as a comparison with data_end has shown that it reaches.",
-        "Bound the offset first (offset &= 63), add it to the pointer, and compare that same pointer: "
-        "if ({pointer} + {end} > data_end) return XDP_PASS;",
-        _packet_offset,
+        _COMPARED,
+        _BOUND_FIRST,
+        about_register,
     ),
     Rule(
         "packet-moved",

@@ -32,6 +32,7 @@ class Refusal:
 REFUSALS = (
     Refusal("absent_kfunc", "kfunc-absent", fix="bpf_ksym_exists(no_such_kfunc)"),
     Refusal("absent_field", "field-absent", fix="bpf_core_field_exists"),
+    Refusal("atomic", "atomic", "is a pointer into the packet", "*p += 1"),
     Refusal("call_under_lock", "under-lock", fix="Call bpf_get_prandom_u32() before"),
     Refusal("constant_written", "map-read-only", "R1 is a pointer to a value of map .rodata (4 bytes)"),
     Refusal("context_index", "context-modified", "context pointer at an offset from 0 to 12"),
@@ -42,8 +43,10 @@ REFUSALS = (
     Refusal("foreign_kfunc", "kfunc-not-allowed"),
     Refusal("format", "format"),
     Refusal("global_function", "null-argument", "R1 is a pointer to memory (8 bytes), or NULL", "static"),
+    Refusal("global_void", "global-result", fix="Let it return int"),
     Refusal("index_below", "index-negative", "The access may be to bytes -16 to -13", "__u32 i"),
     Refusal("index_negative", "index-negative", "maybe negative", "__u32 i"),
+    Refusal("index_signed", "index-negative", "is a number", "__u32 i"),
     Refusal("index_too_large", "index-bounds", "offset from 0 to 124. The access may be to bytes 124 to 127"),
     Refusal("index_unbounded", "index-bounds", "map tables (64 bytes) at an offset from 0 to 17179869180"),
     Refusal("iterator", "not-released", "bpf_iter_num_new() at", "bpf_iter_num_destroy(&it)"),
@@ -72,12 +75,7 @@ REFUSALS = (
     Refusal("pointer_sum", "pointer-math", "R0 is a pointer into the packet"),
     Refusal("rcu_held", "lock-held", fix="bpf_rcu_read_unlock()"),
     Refusal("reserve_unchecked", "null-unchecked", "reserved record (8 bytes), or NULL", "if (!event) return 0;"),
-    Refusal(
-        "reserved_too_small",
-        "object-bounds",
-        "reserved record (8 bytes). The access may be to bytes 8 to 15",
-        "sizeof(*e)",
-    ),
+    Refusal("reserved_too_small", "object-bounds", "The access may be to bytes 8 to 15", "sizeof(*e)"),
     Refusal("size_too_large", "stack-bounds", "64 bytes from its end; 127 are accessed"),
     Refusal(
         "size_unbounded", "size-unbounded", "R2 is a number that may be anything", "if (size > sizeof(buffer))"
@@ -92,6 +90,7 @@ REFUSALS = (
         "R1 was a pointer to a reserved record before bpf_ringbuf_submit()",
         "give it back only once",
     ),
+    Refusal("timer", "verdict", "what the callback returns, is the number 1"),
     Refusal("too_long", "too-complex", fix="bpf_loop()"),
     Refusal("uninitialised", "no-result", "R0, what the program returns, has not been set"),
     Refusal("unreachable", "unreachable"),

@@ -7,16 +7,12 @@ from collections.abc import Mapping
 
 from provisioner.bpf.explain.calls import argument, called
 from provisioner.bpf.explain.registers import describe, describe_kind
-from provisioner.bpf.explain.rules import Facts, Rule, about_register
+from provisioner.bpf.explain.rules import Facts, Rule, about_register, no_facts
 from provisioner.bpf.explain.verifier_log import VerifierLog
 
 #: What libbpf puts in place of an instruction whose CO-RE relocation found nothing (0xbad2310).
 _POISON = "195896080"
 _ANY_MEMORY = "a pointer to memory: a local variable, a value of a map, the packet"
-
-
-def _nothing(groups: Mapping[str, str], log: VerifierLog) -> Facts:
-    return {}
 
 
 def _call(groups: Mapping[str, str], log: VerifierLog) -> Facts:
@@ -91,21 +87,21 @@ FUNCTION_RULES = (
         "A field, type or enum value that the program names is not in this kernel (a CO-RE relocation failed).",
         "Ask first: bpf_core_field_exists(p->field), bpf_core_type_exists(struct x), "
         "bpf_core_enum_value_exists().",
-        _nothing,
+        no_facts,
     ),
     Rule(
         "kfunc-absent",
         r"kfunc '(?P<name>\w+)' is referenced but wasn't resolved",
         "This kernel has no kernel function {name}(), or not in a module that is loaded.",
         "Ask first, if (bpf_ksym_exists({name})), load its module, or use another kernel.",
-        _nothing,
+        no_facts,
     ),
     Rule(
         "map-absent",
         r"BPF map '(?P<name>\w+)' is referenced but wasn't created",
         "The program uses map '{name}', which was not created.",
         "Do not switch the map off (bpf_map__set_autocreate) while a loaded program uses it.",
-        _nothing,
+        no_facts,
     ),
     Rule(
         "license",
@@ -127,7 +123,7 @@ FUNCTION_RULES = (
         r"(?:invalid|unknown) func (?P<helper>\w+)#(?P<number>\d+)",
         "This kernel has no helper number {number}.",
         "Use a newer kernel, or a helper that this one has: `bpftool feature probe` lists them.",
-        _nothing,
+        no_facts,
     ),
     Rule(
         "kfunc-not-allowed",
@@ -177,6 +173,13 @@ FUNCTION_RULES = (
         "A kernel function's arguments must be of the types it declares.",
         "Pass a pointer of exactly that type, as the hook or a helper gave it.",
         lambda groups, log: about_register(groups, log),
+    ),
+    Rule(
+        "global-result",
+        r"Global function (?P<helper>\w+)\(\) doesn't return scalar",
+        "{helper}() is a global function, and those must return a number.",
+        "Let it return int (return 0;), or make it static.",
+        no_facts,
     ),
     Rule(
         "global-call",
@@ -234,7 +237,7 @@ FUNCTION_RULES = (
         "A lock that the program takes must be given back on every path before it ends.",
         "Call the matching function before each return: bpf_spin_unlock(), bpf_rcu_read_unlock(), "
         "bpf_preempt_enable().",
-        _nothing,
+        no_facts,
     ),
     Rule(
         "lock-order",
@@ -242,14 +245,21 @@ FUNCTION_RULES = (
         r"|unmatched (?:rcu_read_unlock|.*unlock)",
         "One lock at a time: taken, then given back, in pairs.",
         "Unlock the first one before taking the second.",
-        _nothing,
+        no_facts,
     ),
     Rule(
         "lock-type",
         r"(?P<what>tracing progs|socket filter progs|sleepable progs) cannot use bpf_spin_lock",
         "This type of program cannot take spin locks.",
         "Count with __sync_fetch_and_add(&value->count, 1), or in a per-CPU map, which needs no lock.",
-        _nothing,
+        no_facts,
+    ),
+    Rule(
+        "timer-type",
+        r"tracing progs cannot use (?P<what>bpf_timer|bpf_wq)",
+        "Programs of kprobes, tracepoints and perf events cannot use a map whose values hold a {what}.",
+        'Attach to the event in another way, SEC("fentry/...") or SEC("tp_btf/..."), or act in user space.',
+        no_facts,
     ),
     Rule(
         "sleeps",
@@ -268,7 +278,7 @@ FUNCTION_RULES = (
         "Tail calls cannot be combined with everything: with functions of one's own they need a JIT that knows "
         "how, and a stack of at most 256 bytes.",
         "Mark the functions __always_inline, or make their local variables smaller.",
-        _nothing,
+        no_facts,
     ),
     Rule(
         "target",
@@ -278,6 +288,6 @@ FUNCTION_RULES = (
         "The program's target cannot be attached to in this way.",
         "Choose a function that bpftool btf dump file /sys/kernel/btf/vmlinux lists as FUNC; fmod_ret needs "
         "one that allows error injection or a security hook.",
-        _nothing,
+        no_facts,
     ),
 )

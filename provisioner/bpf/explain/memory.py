@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from provisioner.bpf.explain.calls import argument, assigned_variable, called
 from provisioner.bpf.explain.registers import describe, describe_bytes
-from provisioner.bpf.explain.rules import Facts, Rule, about_access, about_register, register_facts
+from provisioner.bpf.explain.rules import Facts, Rule, about_access, about_register, no_facts, register_facts
 from provisioner.bpf.explain.verifier_log import Register, VerifierLog
 
 #: What gives out values that may be NULL, where the call itself is not in the log.
@@ -186,7 +186,8 @@ MEMORY_RULES = (
     ),
     Rule(
         "index-negative",
-        r"math between (?P<kind>\w+) pointer and register with unbounded min value is not allowed",
+        r"math between \w+ pointer and register with unbounded min value is not allowed"
+        r"|value -\d+ makes \w+ pointer be out of bounds",
         "An index that may be negative cannot be added to a pointer.",
         "Use an unsigned index (__u32 i), or check both ends: if (i < 0 || i >= LENGTH) return 0;",
         _added_index,
@@ -275,6 +276,20 @@ MEMORY_RULES = (
         "This memory may be read and not written.",
         "Copy it to a local variable and change that.",
         about_register,
+    ),
+    Rule(
+        "atomic",
+        r"BPF_(?:ATOMIC|XADD) (?:stores into|loads from) R(?P<reg>\d+) \w+ is not allowed",
+        "Atomic operations are for values of maps, globals and local variables.",
+        "Write *p += 1 without the atomic operation, or count in a map's value or a global.",
+        about_register,
+    ),
+    Rule(
+        "map-member",
+        r"map '(?P<map>[^']*)' has (?:no valid|to have BTF in order to use) (?P<member>bpf_\w+)",
+        "The values of map '{map}' hold no struct {member}.",
+        "Put a struct {member} into the struct of the map's __type(value, ...), and pass that member's address.",
+        no_facts,
     ),
     Rule(
         "kernel-object-written",

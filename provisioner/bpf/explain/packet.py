@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from provisioner.bpf.explain.calls import last_call
 from provisioner.bpf.explain.registers import describe_bytes, number_range
-from provisioner.bpf.explain.rules import Facts, Rule, about_access, about_register
+from provisioner.bpf.explain.rules import Facts, Rule, about_access, about_register, no_facts
 from provisioner.bpf.explain.verifier_log import VerifierLog
 
 #: Helpers after which the packet may lie elsewhere (bpf_helper_changes_pkt_data() in net/core/filter.c).
@@ -120,6 +120,13 @@ PACKET_RULES = (
         "After {helper}() the packet may lie elsewhere; every pointer into it from before is void.",
         "Load both again after the call, data = (void *)(long)ctx->data and data_end, and compare once more.",
         _moved_packet,
+    ),
+    Rule(
+        "packet-load",
+        r"BPF_LD_\[ABS\|IND\] instructions not allowed for this program type",
+        "load_byte(), load_half() and load_word() are for socket filters and tc alone.",
+        "Read through ctx->data, compared with ctx->data_end; or bpf_xdp_load_bytes(ctx, offset, &x, sizeof(x)).",
+        no_facts,
     ),
     Rule(
         "packet-read-only",

@@ -39,6 +39,11 @@ class Finding:
     range: str | None = None
 
 
+def no_facts(groups: Mapping[str, str], log: VerifierLog) -> Facts:
+    """The words say all that there is to know."""
+    return {}
+
+
 def about_register(groups: Mapping[str, str], log: VerifierLog) -> Facts:
     """What the register held that the verifier named."""
     return register_facts(f"R{groups['reg']}", log) if groups.get("reg") else {}

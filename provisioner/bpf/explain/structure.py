@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from provisioner.bpf.explain.calls import called
 from provisioner.bpf.explain.registers import describe
-from provisioner.bpf.explain.rules import Facts, Rule
+from provisioner.bpf.explain.rules import Facts, Rule, no_facts
 from provisioner.bpf.explain.verifier_log import VerifierLog
 
 _LOOP_FIX = (
@@ -15,13 +15,13 @@ _LOOP_FIX = (
 )
 
 
-def _nothing(groups: Mapping[str, str], log: VerifierLog) -> Facts:
-    return {}
-
-
 def _verdict(groups: Mapping[str, str], log: VerifierLog) -> Facts:
-    known = log.registers.get("R0")
-    return {"register": "R0", "range": f"R0, what the program returns, is {describe(known)}."} if known else {}
+    callback = "callback" in log.text
+    facts = {"kind": "this callback" if callback else "this type of program"}
+    if known := log.registers.get("R0"):
+        what = "callback" if callback else "program"
+        facts |= {"register": "R0", "range": f"R0, what the {what} returns, is {describe(known)}."}
+    return facts
 
 
 def _stack(groups: Mapping[str, str], log: VerifierLog) -> Facts:
@@ -48,7 +48,7 @@ STRUCTURE_RULES = (
         r"infinite loop detected at insn (?P<at>\d+)|back-edge from insn (?P<start>\d+) to (?P<to>\d+)",
         "The verifier must see a loop end; here nothing it knows of changes from one round to the next.",
         _LOOP_FIX,
-        _nothing,
+        no_facts,
     ),
     Rule(
         "too-complex",
@@ -58,7 +58,7 @@ STRUCTURE_RULES = (
         "(or 8192 branches waiting).",
         "Make loops shorter or turn them into bpf_for(i, 0, n) or bpf_loop(), whose body is followed once; "
         "move parts to functions without static, which are checked once; branch less inside loops.",
-        _nothing,
+        no_facts,
     ),
     Rule(
         "no-result",
@@ -76,9 +76,9 @@ STRUCTURE_RULES = (
     ),
     Rule(
         "verdict",
-        r"(?:At program exit|At async callback|In callback|At callback return) the register R0 .*?"
+        r"(?:At program exit|At async callback(?: return)?|In callback|At callback return) the register R0 .*?"
         r"should have been in (?P<wanted>[\[(].*[\])])",
-        "What this type of program returns must be in {wanted}.",
+        "What {kind} returns must be in {wanted}.",
         "Return only values of that range; a result that is computed: return x ? 1 : 0;",
         _verdict,
     ),
@@ -97,7 +97,7 @@ STRUCTURE_RULES = (
         r"unreachable insn (?P<at>\d+)",
         "Every instruction must be reachable; code behind an endless loop or an assembly exit is not.",
         "Remove it, or compile with -O2, which does.",
-        _nothing,
+        no_facts,
     ),
     Rule(
         "falls-off",
@@ -106,7 +106,14 @@ STRUCTURE_RULES = (
         "behaviour in C that the compiler saw (division by 0, a missing return, an index it knows to be out of "
         "bounds).",
         "Read the compiler's warnings (-Wall), and return on every path.",
-        _nothing,
+        no_facts,
+    ),
+    Rule(
+        "indirect-call",
+        r"unknown opcode 8d",
+        "A program cannot call a function through a pointer.",
+        "Call each by its name, if (x) a(); else b();, or use a BPF_MAP_TYPE_PROG_ARRAY and bpf_tail_call().",
+        no_facts,
     ),
     Rule(
         "same-instruction",
@@ -114,6 +121,6 @@ STRUCTURE_RULES = (
         "One instruction may not read through pointers of two types; the compiler has merged two accesses into "
         "one.",
         'Keep them apart: make one of them volatile, or put barrier() (asm volatile("" ::: "memory")) between.',
-        _nothing,
+        no_facts,
     ),
 )

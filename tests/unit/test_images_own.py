@@ -58,6 +58,13 @@ def test_a_disk_that_is_no_qcow2_of_its_own_becomes_one(paths: Paths, tmp_path: 
     (tmp_path / "raw.img").write_bytes(b"boot" + bytes(1 << 20))
     below = own("./raw.img", paths, tmp_path)[1].disk
     assert below.read_bytes()[:4] == b"QFI\xfb"
+    raw = (tmp_path / "raw.img").read_bytes()
+    with serving(Mirror(files={"/raw.img": raw})) as mirror:
+        fetched = own(f"{mirror.url}/raw.img#sha256:{hashlib.sha256(raw).hexdigest()}", paths, tmp_path)[1]
+    assert sorted(path.name for path in fetched.disk.parent.iterdir() if "qcow2" in path.name) == [
+        fetched.disk.name
+    ]
+    assert fetched.disk.read_bytes()[:4] == b"QFI\xfb"
     top = tmp_path / "top.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", below, "-F", "qcow2", top], check=True)
     assert backing_file(top) == below

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from provisioner.core.process import run_tool
 from provisioner.core.reporter import Reporter, Step
 from provisioner.core.resources import runner_sources
 from provisioner.guest.recipe import HOME, make_tar, runner_path
+from provisioner.guest.vmlinux import write_from_image
 from provisioner.images.base import Draft
 from provisioner.images.catalogue import BuildRecipe, Packages
 from provisioner.images.disk import check_space
@@ -157,6 +159,7 @@ def mmdebstrap_argv(plan: BuildPlan, mode: str, target: Path, sources: Sequence[
         '--customize-hook=chroot "$1" systemctl enable ssh.service',
         # Without libbpf the guest builds that first.
         *(_runner_hooks() if "libbpf-dev" in plan.packages else ()),
+        *_vmlinux_hooks(plan),
         # It would empty /etc/machine-id again; see BuildPlan.machine_id.
         "--skip=cleanup/reproducible",
         plan.suite,
@@ -172,6 +175,13 @@ def _runner_hooks() -> list[str]:
     """
     make = f"cd {HOME}/runner.src && make -s && mv runner {runner_path()} && rm -rf {HOME}/runner.src"
     return ["--customize-hook=tar-in runner.tar /", f"--customize-hook=chroot \"$1\" sh -ec '{make}'"]
+
+
+def _vmlinux_hooks(plan: BuildPlan) -> list[str]:
+    """Write and precompile vmlinux.h: seconds here, most of a minute in an emulated guest, which else does it."""
+    if plan.arch != "x86_64" or not {"bpftool", "clang"} <= set(plan.packages):
+        return []
+    return [f'--customize-hook=chroot "$1" {shlex.join(write_from_image(HOME, "/boot", "/tmp", plan.arch))} || :']
 
 
 def _runner_tar() -> bytes:

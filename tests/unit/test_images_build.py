@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
+import struct
+import subprocess
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +15,13 @@ import pytest
 
 from provisioner.core.errors import HostError
 from provisioner.guest.recipe import runner_path
+from provisioner.guest.vmlinux import write_from_image
 from provisioner.images.build import BuildPlan, mmdebstrap_argv, parse_dpkg_status, plan_build, plan_digest
 from provisioner.images.catalogue import find_image
 from provisioner.images.hostapt import HostApt, Source
 from provisioner.images.overlay import make_overlay, masks
 from provisioner.images.tree import build_failed, mmdebstrap_failed
+from tests.unit.guests import HereGuest
 
 APT = HostApt(
     (
@@ -147,3 +153,42 @@ def test_the_runner_of_this_very_release_is_built_in_the_tree() -> None:
     hooks = [word for word in mmdebstrap_argv(plan(), "unshare", Path("tree"), ()) if "runner" in word]
     assert hooks[0] == "--customize-hook=tar-in runner.tar /"
     assert f"mv runner {runner_path()} " in hooks[1]
+
+
+def bz_image(vmlinux: bytes, tool: str) -> bytes:
+    """As the x86 boot protocol lays it out; behind a zstd frame the kernel's build writes its length."""
+    packed = subprocess.run([tool, "-c"], input=vmlinux, capture_output=True, check=True).stdout
+    packed += struct.pack("<I", len(vmlinux)) if tool == "zstd" else b""
+    image = bytearray(2048) + packed + b"what follows"
+    image[0x1F1] = 1
+    struct.pack_into("<II", image, 0x248, 2048 - 2 * 512, len(packed))
+    return bytes(image)
+
+
+@pytest.mark.parametrize("tool", ["gzip", "xz", "zstd"])
+def test_vmlinux_h_is_written_from_a_kernel_that_does_not_run(
+    tmp_path: Path, tool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed")
+    for name, body in (("bpftool", 'cat "$4"'), ("clang", 'for last do :; done; echo "$*" >"$last"')):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (tmp_path / "vmlinuz-6.1-amd64").write_bytes(bz_image(b"BTF" * 1000, tool))
+    argv = write_from_image(str(tmp_path / "home"), str(tmp_path), str(tmp_path), "x86_64")
+    HereGuest().run(argv)
+    directory = tmp_path / "home/vmlinux/6.1-amd64"
+    assert (directory / "vmlinux.h").read_bytes() == b"BTF" * 1000
+    assert "-D__TARGET_ARCH_x86" in (directory / "vmlinux.h.pch").read_text()
+    assert not (tmp_path / "vmlinux").exists()
+
+
+def test_the_tree_gets_its_vmlinux_h_where_it_can_be_made() -> None:
+    def hooks(made: BuildPlan) -> list[str]:
+        return [word for word in mmdebstrap_argv(made, "root", Path("/t"), made.sources) if "vmlinux.h" in word]
+
+    (hook,) = hooks(plan())
+    assert hook.endswith("|| :")  # the guest does it otherwise
+    assert subprocess.run(["sh", "-n", "-c", hook.partition("=")[2]], check=False).returncode == 0
+    assert hooks(replace(plan(), arch="aarch64")) == []

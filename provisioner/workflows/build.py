@@ -27,14 +27,16 @@ _LOOK = (
     '[ -x "$1" ] && echo runner; [ -s "$2" ] && echo vmlinux; '
     '[ -e "$3/done" ] && echo build; [ -x "$4" ] && echo companion; command -v "$5" >/dev/null && echo loader; :'
 )
-# A status that no compiler has.
-_NOT_UNPACKED = 200
+#: A status that no compiler has.
+NOT_UNPACKED = 200
 #: Sends the sources and compiles them, one after the other, for `watch` and `run` may want the same build.
 #: Every process costs a twentieth of a second under emulation, so none is started without need.
 SEND_AND_COMPILE = (
-    'mkdir -p "${1%/*}"; exec 9>"$1.lock"; flock 9; [ ! -e "$1/done" ] || exit 0; '
+    # A failure of `exec` would end the shell with a status that compilers have.
+    f'mkdir -p "${{1%/*}}" && true >"$1.lock" || exit {NOT_UNPACKED}; '
+    'exec 9>"$1.lock"; flock 9; [ ! -e "$1/done" ] || exit 0; '
     '{ [ ! -e "$1" ] || rm -rf "$1"; } && mkdir "$1" && tar -x -C "$1" '
-    f"|| exit {_NOT_UNPACKED}; directory=$1 whole=$3; "
+    f"|| exit {NOT_UNPACKED}; directory=$1 whole=$3; "
     'cd "$2" && shift 3 && "$@" || exit; [ -z "$whole" ] || : >"$directory/$whole"; '
     f'set -- "$directory"; {PRUNE}'
 )
@@ -114,7 +116,7 @@ class Builder:
         whole = "" if plan.companion else _WHOLE
         step = ["sh", "-c", SEND_AND_COMPILE, "step", plan.directory, plan.source_dir, whole, *plan.compile]
         done = self.guest.run(step, input=make_tar(plan.files), timeout=BUILD_TIMEOUT, check=False)
-        return self._told(check_status(done) if done.status == _NOT_UNPACKED else done)
+        return self._told(check_status(done) if done.status == NOT_UNPACKED else done)
 
     def _say_whole(self) -> None:
         self.guest.run(["touch", f"{self.plan.directory}/{_WHOLE}"])

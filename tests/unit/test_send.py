@@ -12,7 +12,7 @@ import pytest
 from provisioner.core.errors import GuestError
 from provisioner.guest.recipe import make_tar
 from provisioner.workflows import running
-from provisioner.workflows.build import SEND_AND_COMPILE
+from provisioner.workflows.build import NOT_UNPACKED, SEND_AND_COMPILE
 from provisioner.workflows.running import send
 from tests.unit.guests import HereGuest
 
@@ -46,6 +46,16 @@ def test_one_build_at_a_time(tmp_path: Path) -> None:
     assert (directory / "x.o").read_text() == "text\ntext\n"
     assert (directory / "done").exists()
     assert (tmp_path / "build/calls").read_text() == "once\n"
+
+
+def test_a_build_for_which_there_is_no_place_is_no_fault_of_the_program(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    directory = f"{tmp_path}/file/key"
+    step = ["sh", "-c", SEND_AND_COMPILE, "step", directory, f"{directory}/src", "done", "true"]
+    assert HereGuest().run(step, check=False).status == NOT_UNPACKED
+    (tmp_path / "key.lock").mkdir()
+    step[4] = f"{tmp_path}/key"
+    assert HereGuest().run(step, check=False).status == NOT_UNPACKED
 
 
 def test_old_builds_are_removed(tmp_path: Path) -> None:

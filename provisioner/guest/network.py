@@ -11,7 +11,7 @@ from pathlib import Path
 from provisioner.core.addresses import HOST_AS_SEEN_BY_GUEST, for_guest
 from provisioner.core.errors import UsageError
 from provisioner.core.templates import render
-from provisioner.guest.base import Guest
+from provisioner.guest.base import HOME, Guest
 from provisioner.guest.manager import PackageManager
 
 #: Where Debian's and Ubuntu's ca-certificates look for an administrator's own (update-ca-certificates(8)).
@@ -19,11 +19,15 @@ HOST_CA_DIR = Path("/usr/local/share/ca-certificates")
 
 _SSHD_ENVIRONMENT = "/etc/ssh/sshd_config.d/20-ebpf-dev-proxy.conf"
 _SOURCES = "/etc/apt/sources.list.d/ebpf-dev.list"
-_FORGET = """
+#: Says which certificates the guest trusts since it was told last; written last, gone while they are changed.
+_TRUST_FILE = f"{HOME}/trusted"
+_TRUSTED = 'cat "$1" 2>/dev/null; mkdir -p "${1%/*}"'
+_DISTRUST = """
+rm -f "$2"
 ls "$1"*.crt 2>/dev/null
-rm -f "$1"*.crt "$2"
+rm -f "$1"*.crt
 """
-_FORGET_PROXY = 'rm "$1" 2>/dev/null && echo forgotten; :'
+_FORGET_PROXY = 'rm -f "$2"; rm "$1" 2>/dev/null && echo forgotten; :'
 # The image's own entries are kept beside, with a name that apt passes over without a word.
 _SET_SOURCES_ASIDE = """
 cd /etc/apt
@@ -112,27 +116,37 @@ def proxy_for_guest(proxy: str, host: str = HOST_AS_SEEN_BY_GUEST) -> str:
 
 def apply_network(guest: Guest, settings: NetworkSettings, manager: PackageManager) -> None:
     """Write the settings into the guest, and take away those of an earlier time."""
-    forget = ["sh", "-c", _FORGET, "forget", manager.CA_PREFIX, manager.PROXY_FILE]
-    trusted_before = guest.run(forget).stdout.split()
-    had_proxy = bool(guest.run(["sh", "-c", _FORGET_PROXY, "forget", _SSHD_ENVIRONMENT]).stdout)
+    forget = ["sh", "-c", _FORGET_PROXY, "forget", _SSHD_ENVIRONMENT, manager.PROXY_FILE]
+    had_proxy = bool(guest.run(forget).stdout)
     if settings.proxy:
         guest.put(render(manager.PROXY_TEMPLATE, proxy=settings.proxy).encode(), manager.PROXY_FILE)
         values = {"proxy": settings.proxy, "no_proxy": settings.no_proxy or "localhost,127.0.0.1"}
         guest.put(render("network/sshd-environment.conf.j2", **values).encode(), _SSHD_ENVIRONMENT)
     if settings.proxy or had_proxy:
         guest.run(["sh", "-c", _RELOAD_SSHD])
-    certificates = {f"{manager.CA_PREFIX}{index}.crt": text for index, text in enumerate(settings.ca)}
-    for path, text in certificates.items():
-        guest.put(text.encode(), path)
-    if trusted_before:
-        guest.run(["sh", "-c", manager.TRUST_ANEW], timeout=1800)
-    elif certificates:
-        guest.run(["sh", "-c", manager.TRUST_NEW, "trust", *certificates])
+    _trust(guest, settings.ca, manager)
     if settings.sources:
         guest.run(["sh", "-c", _SET_SOURCES_ASIDE])
         guest.put(settings.sources.encode(), _SOURCES)
     else:
         guest.run(["sh", "-c", _BRING_SOURCES_BACK, "sources", _SOURCES])
+
+
+def _trust(guest: Guest, ca: Sequence[str], manager: PackageManager) -> None:
+    """Let the guest trust these and none of an earlier time; does nothing when it does, for that takes minutes."""
+    wanted = hashlib.sha256("\0".join(ca).encode()).hexdigest() if ca else ""
+    if guest.run(["sh", "-c", _TRUSTED, "trusted", _TRUST_FILE]).stdout.strip() == wanted:
+        return
+    before = guest.run(["sh", "-c", _DISTRUST, "distrust", manager.CA_PREFIX, _TRUST_FILE]).stdout.split()
+    certificates = {f"{manager.CA_PREFIX}{index}.crt": text for index, text in enumerate(ca)}
+    for path, text in certificates.items():
+        guest.put(text.encode(), path)
+    if before:
+        guest.run(["sh", "-c", manager.TRUST_ANEW], timeout=1800)
+    elif certificates:
+        guest.run(["sh", "-c", manager.TRUST_NEW, "trust", *certificates])
+    if wanted:
+        guest.put(wanted.encode(), _TRUST_FILE)
 
 
 def _read_certificate(path: Path) -> str:

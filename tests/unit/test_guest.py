@@ -6,9 +6,10 @@ import io
 import struct
 import subprocess
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,6 +110,45 @@ class ProxiedGuest:
     def run(self, argv: list[str], **options: object) -> CommandResult:
         self.scripts.append(argv[2])
         return CommandResult(tuple(argv), 0, "forgotten\n" if "echo forgotten" in argv[2] else "", "")
+
+
+class TrustingGuest(HereGuest):
+    """Has its files below a directory, and counts what it is told to do about certificates."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.told: list[str] = []
+
+    def run(self, argv: Sequence[str], **options: Any) -> CommandResult:
+        if argv[2] in (apt.TRUST_NEW, apt.TRUST_ANEW):
+            self.told.append("anew" if argv[2] == apt.TRUST_ANEW else f"new {len(argv) - 4}")
+            return CommandResult(tuple(argv), 0, "", "")
+        if "sources.list" in argv[2]:
+            return CommandResult(tuple(argv), 0, "", "")
+        return super().run([word if "\n" in word else self._below(word) for word in argv], **options)
+
+    def put(self, source: Path | bytes, target: str, mode: int = 0o644) -> None:
+        path = Path(self._below(target))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(source if isinstance(source, bytes) else source.read_bytes())
+
+    def _below(self, word: str) -> str:
+        return f"{self.root}{word}" if word.startswith("/") else word
+
+
+def test_certificates_are_trusted_once(tmp_path: Path) -> None:
+    guest = TrustingGuest(tmp_path)
+    for ca, told in (
+        ((), []), (("a", "b"), ["new 2"]), (("a", "b"), []), (("a",), ["anew"]), ((), ["anew"]), ((), []),
+    ):  # fmt: skip
+        guest.told.clear()
+        apply_network(guest, NetworkSettings(ca=ca), apt)
+        assert guest.told == told, ca
+    apply_network(guest, NetworkSettings(ca=("a",)), apt)
+    (tmp_path / "var/lib/ebpf-dev/trusted").unlink()  # as when it was cut off
+    guest.told.clear()
+    apply_network(guest, NetworkSettings(ca=("a",)), apt)
+    assert guest.told == ["anew"]
 
 
 def test_sshd_forgets_a_proxy_that_is_no_more() -> None:

@@ -25,9 +25,10 @@ from tests.vm.foreign import programs_of
 #: Seconds for a first `up` whose image is built through emulation, and provisioned in an emulated guest.
 NIGHT = 7200.0
 
-#: What every run of the tests leaves to apt in the guest beside the headers: unpacking all takes it many minutes.
-LEFT_TO_APT = frozenset({"bpftool"})
-TOOLCHAIN = tuple(name for name in find_image("debian-13").packages["x86_64"].toolchain if name not in LEFT_TO_APT)
+#: What every run of the tests leaves to apt in the guest: unpacking compilers and headers takes it many minutes.
+LEFT_TO_APT = frozenset({"bpftool", "linux-image-cloud-amd64"})
+PACKAGES = find_image("debian-13").packages["x86_64"]
+TOOLCHAIN = tuple(name for name in (*PACKAGES.kernel, *PACKAGES.toolchain) if name not in LEFT_TO_APT)
 
 
 @pytest.fixture(

@@ -53,8 +53,9 @@ def test_a_proxy_on_the_host_s_loopback_and_an_authority_serve_the_guest(instanc
             behind("cp", "-i", "proxied", str(authority), ":/root/ca.crt")
             for store in ("-CApath /etc/ssl/certs", "-CAfile /etc/ssl/certs/ca-certificates.crt"):
                 behind.guest("sh", "-c", f"openssl verify {store} /root/ca.crt", instance="proxied")
-            # Without them, and without a restart.
-            assert "Updating mirror" in instance("up", "proxied", timeout=BOOT).stderr
+            # Without it, and without a restart.
+            alone = Cli(instance.home, (("EBPF_DEV_CA", str(authority)),))
+            assert "Updating mirror" in alone("up", "proxied", timeout=BOOT).stderr
             forgotten = "! printenv http_proxy && ! ls /etc/apt/apt.conf.d/*ebpf-dev-proxy"
             instance.guest("sh", "-c", forgotten, instance="proxied")
         finally:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from provisioner.backends.base import DirectBoot, FirmwareBoot, Machine
 from provisioner.backends.qemu.arch import ARCHITECTURES
 from provisioner.backends.qemu.command import qemu_command
@@ -26,6 +28,11 @@ MACHINE = Machine(
 )
 
 
+@pytest.mark.parametrize("accelerator", ["kvm", "hvf"])
+def test_a_processor_that_speculates_keeps_its_mitigations(accelerator: str) -> None:
+    assert not any("mitigations" in word for word in qemu_command(MACHINE, accelerator))
+
+
 def test_a_direct_boot_under_emulation() -> None:
     assert qemu_command(MACHINE, "tcg") == [
         "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
@@ -37,7 +44,7 @@ def test_a_direct_boot_under_emulation() -> None:
         "-object", "memory-backend-ram,id=ram,size=2048M",
         "-kernel", "/boot, 1/vmlinuz", "-initrd", "/boot, 1/initrd",
         "-append", "root=LABEL=root rw console=ttyS0 "
-                   "ebpf_dev.ip=10.0.2.15::10.0.2.2:255.255.255.0::eth0:none:10.0.2.3",
+                   "ebpf_dev.ip=10.0.2.15::10.0.2.2:255.255.255.0::eth0:none:10.0.2.3 mitigations=off",
         "-drive", "if=none,id=root,file=/home/a b,, c/default/overlay.qcow2,format=qcow2,"
                   "discard=unmap,detect-zeroes=unmap",
         "-device", "virtio-blk-pci,drive=root,bootindex=1",

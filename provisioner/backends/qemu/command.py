@@ -68,21 +68,23 @@ def qemu_command(
     argv += ["-machine", f"{made.board},memory-backend=ram", "-accel", made.accel, "-cpu", made.cpu]
     argv += ["-smp", str(machine.cpus), "-m", f"{machine.memory // 2**20}M"]
     argv += (memory or Memory(machine.memory)).argv()
-    for device in _devices(machine, files, firmware, ssh_port, incoming):
+    for device in _devices(machine, files, accelerator, firmware, ssh_port, incoming):
         argv += device.argv()
     return [*argv, "-incoming", "defer"] if incoming else argv
 
 
 def _devices(
-    machine: Machine, files: QemuFiles, firmware: Path | None, ssh_port: int, incoming: bool
+    machine: Machine, files: QemuFiles, accelerator: str, firmware: Path | None, ssh_port: int, incoming: bool
 ) -> list[Device]:
     devices: list[Device] = []
     if isinstance(machine.boot, DirectBoot):
         # Ours to say, because it is we who chose the serial port and the network; the second word is read by
         # the initramfs of images that we build, and means nothing to others.
         ours = f"console={architecture(machine.arch).console} ebpf_dev.ip={UserNetwork.ADDRESS}"
-        cmdline = f"{machine.boot.cmdline} {ours}"
-        devices.append(Kernel(machine.boot.kernel, machine.boot.initrd, cmdline))
+        # An emulated processor does not speculate, and every change of page tables that PTI makes at a system call
+        # empties its TLB: measured with QEMU 7.2, a system call takes 37 us with it.
+        spared = " mitigations=off" if accelerator == "tcg" else ""
+        devices.append(Kernel(machine.boot.kernel, machine.boot.initrd, f"{machine.boot.cmdline} {ours}{spared}"))
     elif firmware is not None:
         devices.append(Firmware(firmware))
     devices.append(RootDisk(files.overlay))

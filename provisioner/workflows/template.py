@@ -80,7 +80,13 @@ class _Maker:
         machine = replace(self._instance.machine, directory=partial, memory_in_file=True)
         try:
             check_space(ensure_dir(partial), machine.memory, "to save a started machine")
-            self._save(machine)
+            self._backend.create(machine)
+            endpoint = self._backend.start(machine, self._reporter)
+            # An accelerator that turned out not to work makes it another shape than was looked for.
+            shape = self._backend.shape(self._instance.machine)
+            final = directory if shape is None else _directory(self._paths, shape)
+            if not _usable(self._instance, final):
+                self._save(machine, endpoint)
         except EbpfDevError as exc:
             self._clear(machine)
             self._reporter.note(f"Instances will boot instead of being resumed: {exc.brief}")
@@ -88,10 +94,8 @@ class _Maker:
         except BaseException:
             self._clear(machine)
             raise
-        # An accelerator that turned out not to work makes it another shape than was looked for.
-        shape = self._backend.shape(self._instance.machine)
-        final = directory if shape is None else _directory(self._paths, shape)
-        if not final.exists():
+        if not _usable(self._instance, final):
+            shutil.rmtree(final, ignore_errors=True)
             partial.rename(final)
         self._clear(machine)
         _prune(self._paths.templates)
@@ -102,9 +106,7 @@ class _Maker:
         for partial in self._paths.templates.glob("*.partial"):
             self._clear(replace(self._instance.machine, directory=partial))
 
-    def _save(self, machine: Machine) -> None:
-        self._backend.create(machine)
-        endpoint = self._backend.start(machine, self._reporter)
+    def _save(self, machine: Machine, endpoint: Endpoint) -> None:
         with self._reporter.step("Saving the started machine for the next time"):
             self._settle(machine, endpoint)
             self._backend.save(machine)

@@ -260,6 +260,19 @@ def test_another_qemu_gets_a_template_of_its_own(lab: Lab) -> None:
     assert lab.reporter.notes == []
 
 
+def test_hardware_that_is_tried_anew_in_vain_does_not_save_another_machine(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known about the host is forgotten with each upgrade of QEMU or of the host's kernel."""
+    monkeypatch.setenv("FAKE_QEMU", json.dumps({"kvm": "die", "tcg": "boot"}))
+    gone(lab)
+    lab.paths.host_facts.unlink()
+    lab.reporter.titles.clear()
+    lab.check()
+    assert "Saving the started machine for the next time" not in lab.reporter.titles
+    assert len(lab.templates) == 1
+
+
 def test_memory_that_its_template_took_along_is_said_and_the_instance_boots(lab: Lab) -> None:
     """Somebody emptied the cache between the making of an instance and its first resume."""
     gone(lab)

@@ -16,7 +16,7 @@ RUN = 600.0
 CGROUPS = "find /sys/fs/cgroup/ebpf-dev -mindepth 1 -type d 2>/dev/null || :"
 
 
-def run(cli: Cli, name: str, *words: str, seconds: float = 6) -> dict[str, Any]:
+def run(cli: Cli, name: str, *words: str, seconds: float = 3) -> dict[str, Any]:
     file = str(PROGRAMS / f"{name}.bpf.c")
     report: dict[str, Any] = cli.json(
         "run", file, "--for", str(seconds), "--json", *words, timeout=RUN, check=False
@@ -34,7 +34,7 @@ def states(report: dict[str, Any]) -> dict[str, str]:
 
 
 def test_every_hook_of_a_cgroup_is_set_off(instance: Cli) -> None:
-    report = run(instance, "cgroup_types", seconds=12)
+    report = run(instance, "cgroup_types", seconds=6)
     assert report["ok"], report
     assert set(states(report).values()) == {"attached"}
     counts = variables(report)["counts"]
@@ -49,7 +49,7 @@ def test_unix_sockets_have_hooks_too(instance: Cli) -> None:
 
 
 def test_a_cgroup_that_denies_everything_locks_nobody_out(instance: Cli) -> None:
-    report = run(instance, "cgroup_deny", seconds=10)
+    report = run(instance, "cgroup_deny", seconds=5)
     assert report["ok"], report
     assert {"denied a sysctl", "denied a connection"} <= set(report["output"]["printk"])
     assert [set(program["verdicts"]) for program in report["programs"]] == [{"denied"}] * 4

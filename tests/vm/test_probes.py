@@ -36,7 +36,7 @@ int main(void)
 """
 
 
-def run(cli: Cli, file: Path, *words: str, seconds: float = 15) -> dict[str, Any]:
+def run(cli: Cli, file: Path, *words: str, seconds: float = 6) -> dict[str, Any]:
     found: dict[str, Any] = cli.json(
         "run", str(file), "--for", str(seconds), "--json", *words, timeout=RUN, check=False
     )
@@ -94,7 +94,7 @@ def test_usdt_probes_are_found(instance: Cli) -> None:
 
 
 def test_what_programs_hook_is_exercised(instance: Cli) -> None:
-    report = run(instance, PROGRAMS / "probe_activity.bpf.c", seconds=20)
+    report = run(instance, PROGRAMS / "probe_activity.bpf.c", seconds=10)
     assert report["ok"], report
     silent = [name for name, program in programs(report).items() if not program["run_count"]]
     assert not silent, report
@@ -123,7 +123,7 @@ def test_a_process_chosen_by_pid_is_the_only_one_probed(instance: Cli) -> None:
 def test_a_companion_gets_something_to_see(instance: Cli, tmp_path: Path) -> None:
     (tmp_path / "line.bpf.c").write_text((PROGRAMS / "probe_line.bpf.c").read_text())
     (tmp_path / "line.c").write_text(COMPANION)
-    report = run(instance, tmp_path / "line.bpf.c", seconds=20)
+    report = run(instance, tmp_path / "line.bpf.c", seconds=10)
     assert "attached 1" in report["output"]["companion"], report
     assert "typed: echo hello from ebpf-dev" in report["output"]["printk"], report
 

@@ -23,7 +23,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def run(cli: Cli, file: Path, *words: str) -> dict[str, Any]:
-    found: dict[str, Any] = cli.json("run", str(file), "--for", "4", "--json", *words, timeout=RUN, check=False)
+    found: dict[str, Any] = cli.json("run", str(file), "--for", "3", "--json", *words, timeout=RUN, check=False)
     return found
 
 

@@ -19,14 +19,14 @@ RUN = 600.0
 @pytest.mark.parametrize("example", load_examples().values(), ids=lambda example: example.name)
 def test_example(instance: Cli, example: Example) -> None:
     report = instance.json(
-        "run", example.name, "--for", f"{example.seconds * 2:g}", "--json", timeout=RUN, check=False
+        "run", example.name, "--for", f"{example.seconds:g}", "--json", timeout=RUN, check=False
     )
     assert report["error"] is None, report
     assert report["ok"], report
     assert not find_missing(example, report), report
 
 
-def run(cli: Cli, file: Path, *words: str, seconds: float = 4) -> dict[str, Any]:
+def run(cli: Cli, file: Path, *words: str, seconds: float = 2) -> dict[str, Any]:
     found: dict[str, Any] = cli.json(
         "run", str(file), "--for", str(seconds), "--json", *words, timeout=RUN, check=False
     )

@@ -16,7 +16,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 KILL = 'bash -c "kill -0 $$; sleep 2; true"'
 
 
-def run(cli: Cli, name: str, *words: str, seconds: float = 5) -> dict[str, Any]:
+def run(cli: Cli, name: str, *words: str, seconds: float = 3) -> dict[str, Any]:
     found: dict[str, Any] = cli.json(
         "run", str(PROGRAMS / f"{name}.bpf.c"), "--for", str(seconds), "--json", *words, timeout=RUN, check=False
     )
@@ -97,7 +97,7 @@ def test_maps_of_every_kind(instance: Cli) -> None:
 
 def test_changes_are_seen_while_it_runs(instance: Cli) -> None:
     file = str(PROGRAMS / "show_maps.bpf.c")
-    result = instance("run", file, "--for", "6", "--trigger", KILL, timeout=RUN)
+    result = instance("run", file, "--for", "4", "--trigger", KILL, timeout=RUN)
     live = result.stdout.split("\nPROGRAM")[0]
     assert "flows  saddr=192.0.2.1 dport=443 pad=0  " in live
     assert "\nkills  " in live

@@ -20,22 +20,26 @@ _APT = (
     "-o", "Acquire::Retries=3",
 )  # fmt: skip
 #: update-ca-certificates(8). It would go through the hundred other certificates too, in some thousand processes:
-#: many minutes on an emulated processor. So a new one is linked as it would, to be found when it is next run.
+#: minutes on an emulated processor. So ours are linked as it would, and it finds them when it is next run.
 CA_PREFIX = "/usr/local/share/ca-certificates/ebpf-dev-"
-TRUST_NEW = """
+TRUST = r"""
 set -e
-cd /etc/ssl/certs
+cd "$1"
+prefix=${2##*/}
+shift 2
+find . -maxdepth 1 \( -lname "*/$prefix*" -o -lname "$prefix*" \) -delete
 for file in "$@"; do
     name=$(basename "$file" .crt)
     hash=$(openssl x509 -noout -subject_hash -in "$file")
     number=0
     while [ -e "$hash.$number" ]; do number=$((number + 1)); done
-    ln -sf "$file" "$name.pem"
+    ln -s "$file" "$name.pem"
     ln -s "$name.pem" "$hash.$number"
-    cat "$file" >> ca-certificates.crt
 done
+find . -maxdepth 1 -type l -xtype f -name '*.pem' -exec sed -s '$a\' {} + > ca-certificates.new
+mv ca-certificates.new ca-certificates.crt
 """
-TRUST_ANEW = "update-ca-certificates --fresh"
+CA_STORE = "/etc/ssl/certs"
 PROXY_FILE = "/etc/apt/apt.conf.d/90ebpf-dev-proxy"
 PROXY_TEMPLATE = "network/apt-proxy.conf.j2"
 

@@ -11,9 +11,10 @@ from provisioner.guest.base import Guest
 from provisioner.guest.kernel_pairs import KernelPair, parse_repoquery
 from provisioner.guest.manager import Words, package_error
 
-#: update-ca-trust(8); it is quick, and takes no names of files.
+#: update-ca-trust(8); it is quick, and takes no names.
 CA_PREFIX = "/etc/pki/ca-trust/source/anchors/ebpf-dev-"
-TRUST_NEW = TRUST_ANEW = "update-ca-trust"
+CA_STORE = "/etc/pki/ca-trust/extracted"
+TRUST = "update-ca-trust"
 #: dnf5.conf(5): drop-ins beside the distribution's own.
 PROXY_FILE = "/etc/dnf/libdnf5.conf.d/90-ebpf-dev-proxy.conf"
 PROXY_TEMPLATE = "network/dnf-proxy.conf.j2"

@@ -21,11 +21,11 @@ class PackageManager(Protocol):
     Raises GuestError with the codes of ``package_error``.
     """
 
-    #: Where the guest looks for an administrator's CA certificates, as a prefix of our files; and what has to
-    #: be run, with the files as arguments, when there are only new ones, and when old ones went.
+    #: Where the guest looks for an administrator's CA certificates, as a prefix of our files; where it keeps all
+    #: that it trusts; and what has to be run when ours have changed, with the store, the prefix and our files.
     CA_PREFIX: str
-    TRUST_NEW: str
-    TRUST_ANEW: str
+    CA_STORE: str
+    TRUST: str
     #: The file in which it finds its proxy, and the template of that file.
     PROXY_FILE: str
     PROXY_TEMPLATE: str

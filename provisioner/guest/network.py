@@ -19,14 +19,10 @@ HOST_CA_DIR = Path("/usr/local/share/ca-certificates")
 
 _SSHD_ENVIRONMENT = "/etc/ssh/sshd_config.d/20-ebpf-dev-proxy.conf"
 _SOURCES = "/etc/apt/sources.list.d/ebpf-dev.list"
-#: Says which certificates the guest trusts since it was told last; written last, gone while they are changed.
+#: Says which certificates the guest trusts since it was told last; written last, and no such thing meanwhile.
 _TRUST_FILE = f"{HOME}/trusted"
 _TRUSTED = 'cat "$1" 2>/dev/null; mkdir -p "${1%/*}"'
-_DISTRUST = """
-rm -f "$2"
-ls "$1"*.crt 2>/dev/null
-rm -f "$1"*.crt
-"""
+_DISTRUST = 'echo changing >"$2"; rm -f "$1"*.crt'
 _FORGET_PROXY = 'rm -f "$2"; rm "$1" 2>/dev/null && echo forgotten; :'
 # The image's own entries are kept beside, with a name that apt passes over without a word.
 _SET_SOURCES_ASIDE = """
@@ -133,20 +129,16 @@ def apply_network(guest: Guest, settings: NetworkSettings, manager: PackageManag
 
 
 def _trust(guest: Guest, ca: Sequence[str], manager: PackageManager) -> None:
-    """Let the guest trust these and none of an earlier time; does nothing when it does, for that takes minutes."""
+    """Let the guest trust these and none of an earlier time; does nothing when it does."""
     wanted = hashlib.sha256("\0".join(ca).encode()).hexdigest() if ca else ""
     if guest.run(["sh", "-c", _TRUSTED, "trusted", _TRUST_FILE]).stdout.strip() == wanted:
         return
-    before = guest.run(["sh", "-c", _DISTRUST, "distrust", manager.CA_PREFIX, _TRUST_FILE]).stdout.split()
+    guest.run(["sh", "-c", _DISTRUST, "distrust", manager.CA_PREFIX, _TRUST_FILE])
     certificates = {f"{manager.CA_PREFIX}{index}.crt": text for index, text in enumerate(ca)}
     for path, text in certificates.items():
         guest.put(text.encode(), path)
-    if before:
-        guest.run(["sh", "-c", manager.TRUST_ANEW], timeout=1800)
-    elif certificates:
-        guest.run(["sh", "-c", manager.TRUST_NEW, "trust", *certificates])
-    if wanted:
-        guest.put(wanted.encode(), _TRUST_FILE)
+    guest.run(["sh", "-c", manager.TRUST, "trust", manager.CA_STORE, manager.CA_PREFIX, *certificates])
+    guest.put(wanted.encode(), _TRUST_FILE)
 
 
 def _read_certificate(path: Path) -> str:

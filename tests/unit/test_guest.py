@@ -21,6 +21,7 @@ from provisioner.guest.apt import AptProgress
 from provisioner.guest.kernels import UNPACK_KERNEL
 from provisioner.guest.network import NetworkSettings, apply_network, network_settings, proxy_for_guest
 from provisioner.guest.recipe import Recipe, make_tar, runner_path
+from tests.unit.authority import make_authority
 from tests.unit.guests import HereGuest
 
 # Lines as apt 3.0 writes them with APT::Status-Fd=1.
@@ -113,42 +114,57 @@ class ProxiedGuest:
 
 
 class TrustingGuest(HereGuest):
-    """Has its files below a directory, and counts what it is told to do about certificates."""
+    """Has its files below a directory; ``told`` counts how often its certificates were changed."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.told: list[str] = []
+        self.told = 0
+        (root / "etc/ssl/certs").mkdir(parents=True)
 
     def run(self, argv: Sequence[str], **options: Any) -> CommandResult:
-        if argv[2] in (apt.TRUST_NEW, apt.TRUST_ANEW):
-            self.told.append("anew" if argv[2] == apt.TRUST_ANEW else f"new {len(argv) - 4}")
-            return CommandResult(tuple(argv), 0, "", "")
+        self.told += argv[2] == apt.TRUST
         if "sources.list" in argv[2]:
             return CommandResult(tuple(argv), 0, "", "")
-        return super().run([word if "\n" in word else self._below(word) for word in argv], **options)
+        return super().run([*argv[:3], *(self._below(word) for word in argv[3:])], **options)
 
     def put(self, source: Path | bytes, target: str, mode: int = 0o644) -> None:
         path = Path(self._below(target))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(source if isinstance(source, bytes) else source.read_bytes())
 
+    def trusts(self, certificate: Path) -> set[str]:
+        """In which of the two forms of the store openssl finds it."""
+        store = f"{self.root}/etc/ssl/certs"
+        forms = {"-CApath": store, "-CAfile": f"{store}/ca-certificates.crt"}
+        argv = ["openssl", "verify", "-no-CAfile", "-no-CApath", "-no-CAstore"]
+        return {
+            form for form, where in forms.items()
+            if subprocess.run([*argv, form, where, certificate], capture_output=True, check=False).returncode == 0
+        }  # fmt: skip
+
     def _below(self, word: str) -> str:
         return f"{self.root}{word}" if word.startswith("/") else word
 
 
-def test_certificates_are_trusted_once(tmp_path: Path) -> None:
+def test_certificates_are_trusted_once_and_beside_the_distributions_own(tmp_path: Path) -> None:
     guest = TrustingGuest(tmp_path)
-    for ca, told in (
-        ((), []), (("a", "b"), ["new 2"]), (("a", "b"), []), (("a",), ["anew"]), ((), ["anew"]), ((), []),
-    ):  # fmt: skip
-        guest.told.clear()
-        apply_network(guest, NetworkSettings(ca=ca), apt)
+    own, one, two = (make_authority(tmp_path / f"{name}.crt") for name in ("own", "one", "two"))
+    store = tmp_path / "etc/ssl/certs"
+    hash_of = ["openssl", "x509", "-noout", "-subject_hash", "-in", str(own)]
+    name = subprocess.run(hash_of, capture_output=True, text=True, check=True).stdout.strip()
+    (store / "own.pem").symlink_to(own)
+    (store / f"{name}.0").symlink_to("own.pem")
+    for ca, told in (((), 0), ((one, two), 1), ((one, two), 0), ((two,), 1), ((), 1), ((), 0), ((one,), 1)):
+        guest.told = 0
+        apply_network(guest, NetworkSettings(ca=tuple(path.read_text().rstrip() for path in ca)), apt)
         assert guest.told == told, ca
-    apply_network(guest, NetworkSettings(ca=("a",)), apt)
-    (tmp_path / "var/lib/ebpf-dev/trusted").unlink()  # as when it was cut off
-    guest.told.clear()
-    apply_network(guest, NetworkSettings(ca=("a",)), apt)
-    assert guest.told == ["anew"]
+        for path in (one, two):
+            assert guest.trusts(path) == ({"-CApath", "-CAfile"} if path in ca else set()), (path, ca)
+        assert "-CApath" in guest.trusts(own)
+    (tmp_path / "var/lib/ebpf-dev/trusted").write_text("changing")  # as when it was cut off
+    apply_network(guest, NetworkSettings(), apt)
+    assert not guest.trusts(one)
+    assert guest.trusts(own) == {"-CApath", "-CAfile"}
 
 
 def test_sshd_forgets_a_proxy_that_is_no_more() -> None:

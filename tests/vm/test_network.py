@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
+from tests.unit.authority import make_authority
 from tests.vm.conftest import BOOT, FIRST_UP, Cli
 from tests.vm.forward_proxy import forwarding
 
@@ -17,26 +13,6 @@ format='$(REPO_URI)dists/$(RELEASE)/InRelease'
 url=$(apt-get indextargets --no-release-info --format "$format" 'Created-By: Packages' | head -n 1)
 /usr/lib/apt/apt-helper download-file "$url" /tmp/InRelease
 """
-
-
-def make_authority(path: Path) -> Path:
-    """A certificate of an authority that nobody else knows."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ebpf-dev test authority")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=30))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    return path
 
 
 def test_a_proxy_on_the_host_s_loopback_and_an_authority_serve_the_guest(instance: Cli, tmp_path: Path) -> None:

@@ -111,8 +111,13 @@ def test_the_clock_is_right_after_a_day(one: Cli) -> None:
 
 def test_no_save_boots_the_next_time(one: Cli) -> None:
     pid = sleeper(one)
+    one.guest("sh", "-c", "echo kept >/root/file", instance="one")
     assert "saved" not in one("down", "one", "--no-save", timeout=BOOT).stdout
-    assert "Booting" in one("up", "one", timeout=BOOT).stderr
+    assert one.state("one")["state"] == "stopped"
+    said = one("up", "one", timeout=BOOT).stderr
+    assert "Booting" in said
+    assert "Installing" not in said
+    assert one.guest("cat", "/root/file", instance="one") == "kept\n"
     assert one.guest("ps", "-o", "args=", "-p", pid, instance="one", check=False).strip() != "sleep 86399"
     assert one.guest("hostname", instance="one").strip() == "ebpf-dev-one"
 

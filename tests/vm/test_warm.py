@@ -56,7 +56,7 @@ def test_it_follows_the_machine_and_ends_with_it(second: Callable[[str], Cli]) -
     assert refused.status == 125
     assert "not running" in refused.stderr
 
-    cli("up", NAME, timeout=BOOT)
+    cli("reset", NAME, timeout=BOOT)
     cli.guest("true", instance=NAME)
     (master,) = wait_for_masters(cli, 1)
     os.kill(master, signal.SIGKILL)

@@ -95,6 +95,7 @@ REFUSALS = (
     Refusal("uninitialised", "no-result", "R0, what the program returns, has not been set"),
     Refusal("unreachable", "unreachable"),
     Refusal("untrusted_argument", "untrusted-pointer", "task->last_wakee, is a pointer to struct task_struct"),
+    Refusal("used_after_discard", "released", "a reserved record before bpf_ringbuf_discard()"),
     Refusal(
         "used_after_release",
         "released",

@@ -65,17 +65,22 @@ def _released(groups: Mapping[str, str], log: VerifierLog) -> Facts | None:
 
 
 def _kept_in(name: str, call: int, log: VerifierLog) -> str | None:
-    """The register that has held since ``call`` what is in ``name`` now, perhaps with a number added."""
-    for at in sorted(log.codes, reverse=True):
-        if not 0 <= call <= at < (log.instruction or 0):
-            continue
-        if " call " in log.codes[at] and name in ("R0", "R1", "R2", "R3", "R4", "R5"):
+    """The register that held before ``call`` what is in ``name`` now, perhaps with a number added.
+
+    It may have been on the stack meanwhile.
+    """
+    for at in sorted((at for at in log.codes if at < (log.instruction or 0)), reverse=True):
+        register, code = name.startswith("R"), log.codes[at]
+        if at < call and register:
+            break
+        if " call " in code and name in ("R0", "R1", "R2", "R3", "R4", "R5"):
             return None
-        if match := re.search(rf"\) [rw]{name[1:]} = (.*)", log.codes[at]):
-            if not re.fullmatch(r"r\d+", match[1]):
+        target = f"[rw]{name[1:]}" if register else re.escape(name)
+        if match := re.search(rf"\) {target} = (.*)", code):
+            if not re.fullmatch(r"r\d+|\*\(u64 \*\)\(r10 -\d+\)", match[1]):
                 return None
-            name = match[1].upper()
-    return name if call >= 0 else None
+            name = match[1].upper() if match[1].startswith("r") else match[1]
+    return name if call >= 0 and name.startswith("R") else None
 
 
 REFERENCE_RULES = (

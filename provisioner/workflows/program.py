@@ -18,7 +18,6 @@ from provisioner.core.paths import ensure_dir
 from provisioner.guest.base import Guest
 from provisioner.guest.recipe import HOME
 from provisioner.workflows.build import Builder
-from provisioner.workflows.explain import explain_refusal, object_beside
 from provisioner.workflows.instances import connected
 from provisioner.workflows.running import Run, Seen
 from provisioner.workflows.second_try import NOTE as SECOND_TRY_NOTE
@@ -156,6 +155,8 @@ class ProgramRun:
         if isinstance(error, BuildError) and error.file:
             error.file = host_paths(f"{error.file}:", sources).removesuffix(":")
         if isinstance(error, LoadError) and failure.program and kept:
+            from provisioner.workflows.explain import explain_refusal
+
             explain_refusal(error, failure.program, kept[0], [sources.root / file for file in sources.files])
         if kept:
             error.details += "\n" + "\n".join(f"The whole verifier log: {path}" for path in kept)
@@ -163,6 +164,8 @@ class ProgramRun:
 
     def _keep_log(self, guest: Guest, log: VerifierLog, plan: BuildPlan) -> Path:
         """Bring a verifier log, and the object that it is about, to the host, where they outlive the guest."""
+        from provisioner.workflows.explain import object_beside
+
         name = file_name(f"{self.run.target.file.stem}-{log.program}") + ".verifier.log"
         path = ensure_dir(self.run.instance.paths.logs) / name
         guest.get(log.path, path)

@@ -130,7 +130,7 @@ def reset(name: Name = DEFAULT, verbose: Verbose = False) -> None:
 
 
 def delete(name: Name = DEFAULT, verbose: Verbose = False) -> None:
-    """Delete an instance and its disk; what was provisioned stays for the next `up`.
+    """Delete an instance, its disk and its snapshots; what was provisioned stays for the next `up`.
 
     Example: ebpf-dev delete
     """

@@ -56,7 +56,13 @@ def run(
     ] = None,
     instance: InstanceOption = DEFAULT,
     seconds: Annotated[
-        float | None, typer.Option("--for", help="Stop after so many seconds.", min=0.1, show_default=False)
+        float | None,
+        typer.Option(
+            "--for",
+            help="Stop after so many seconds; without a terminal or with --json `run` stops after 10.",
+            min=0.1,
+            show_default=False,
+        ),
     ] = None,
     trigger: Annotated[
         list[str] | None,

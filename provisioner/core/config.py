@@ -30,6 +30,8 @@ PREFIX = "EBPF_DEV_"
 
 # ``EBPF_DEV_HOME`` is read by paths.py: it says where the configuration file is.
 _OTHER_VARIABLES = frozenset({"EBPF_DEV_HOME"})
+# An option that is repeated is called after one of its values.
+_OPTIONS = {"packages": "package"}
 # What people write from the habit of other tools, where the spelling alone does not lead to ours.
 _SYNONYMS = {
     "ram": "memory", "mem": "memory", "cores": "cpus", "vcpus": "cpus", "smp": "cpus", "distro": "image",
@@ -126,7 +128,8 @@ def _read_flags(flags: Mapping[str, object], cwd: Path) -> _Layer:
         if value is None or (name in LIST_SETTINGS and not value):
             continue
         several = isinstance(value, (list, tuple))
-        yield Written(name, list(map(str, value)) if several else _split(name, str(value)), f"--{name}", cwd)
+        text = list(map(str, value)) if several else _split(name, str(value))
+        yield Written(name, text, f"--{_OPTIONS.get(name, name)}", cwd)
 
 
 def _read_file(path: Path) -> _Layer:

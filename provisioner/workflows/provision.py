@@ -21,6 +21,7 @@ from provisioner.guest.keeper import build_keeper
 from provisioner.guest.kernels import INITRD, KERNEL, take_out
 from provisioner.guest.manager import package_manager
 from provisioner.guest.network import NetworkSettings, apply_network
+from provisioner.guest.packages import expand
 from provisioner.guest.recipe import Recipe, provision, read_os_release
 from provisioner.guest.vmlinux import ensure_vmlinux
 from provisioner.images.base import BaseImage
@@ -83,7 +84,8 @@ def recipe_for(image: Image, settings: Settings) -> Recipe | None:
     if settings.arch not in image.packages:
         raise UsageError(f"The image {image.name} is not described for {settings.arch}", code="unknown-arch")
     packages = image.packages[settings.arch]
-    return Recipe(packages.kernel, packages.toolchain, settings.packages, image.manager, image.libbpf)
+    extra = tuple(expand(settings.packages, image.manager))
+    return Recipe(packages.kernel, packages.toolchain, extra, image.manager, image.libbpf)
 
 
 @dataclass(frozen=True)

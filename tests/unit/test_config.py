@@ -80,6 +80,12 @@ def test_each_layer_wins_over_the_one_before(load: Load, project: Path) -> None:
     assert settings.origin["disk"] == "--disk"
 
 
+def test_a_mistake_on_the_command_line_names_the_option(load: Load) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(packages=["a b"])
+    assert caught.value.brief.startswith("--package: packages: ")
+
+
 def test_flags_not_given_and_empty_variables_change_nothing(load: Load) -> None:
     settings = load(
         "", "cpus: 3", {"EBPF_DEV_CPUS": "", "EBPF_DEV_HOME": "/x", "OTHER": "y"}, cpus=None, packages=()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import secrets
@@ -98,6 +99,15 @@ def wake(channel: Path, names: Names, timeout: float) -> None:
     _ask(channel, request, timeout)
 
 
+def is_awake(channel: Path, timeout: float) -> bool:
+    """Whether the guest answers within ``timeout`` seconds: sooner than sshd, which makes two processes first."""
+    try:
+        _ask(channel, lambda: "ping", timeout)
+    except GuestError:
+        return False
+    return True
+
+
 def write_back(channel: Path, timeout: float = 30.0) -> None:
     """Let the guest write to its disk what it holds in memory only; seconds. Raises GuestError("guest-silent")."""
     _ask(channel, lambda: "sync", timeout)
@@ -109,6 +119,8 @@ def _ask(channel: Path, request: Callable[[], str], timeout: float) -> None:
     deadline = time.monotonic() + timeout
     try:
         with _opened(f"{channel}.out", os.O_RDONLY) as answers, _opened(f"{channel}.in", os.O_WRONLY) as requests:
+            # An answer goes to whoever reads first, so one asks at a time.
+            fcntl.flock(requests, fcntl.LOCK_EX)
             os.write(requests, f"{token} {request()}\n".encode())
             _wait_for(token.encode(), answers, deadline)
     except OSError as exc:

@@ -18,6 +18,7 @@ from provisioner.core.settings import Settings, describe_settings
 from provisioner.core.store import InstanceRecord, Store
 from provisioner.guest.connection import answers, connect
 from provisioner.guest.identity import ensure_identity
+from provisioner.guest.keeper import is_awake
 from provisioner.guest.kernel_pairs import DEFAULT
 from provisioner.guest.manager import package_manager
 from provisioner.guest.network import NetworkSettings, apply_network, network_settings
@@ -34,6 +35,8 @@ from provisioner.workflows.template import drop_template, ensure_template
 
 #: Seconds that the sshd of a running machine may take for its first word: a busy host emulates slowly.
 HANGS_AFTER = 30.0
+#: Seconds for the keeper, which needs a few milliseconds; where it says nothing, sshd is asked.
+PING_PATIENCE = 2.0
 #: Settings that an existing instance keeps: they are built into its disk or belong to another machine.
 _FIXED = ("image", "backend", "arch", "disk")
 #: Settings that an existing instance takes up at its next start.
@@ -87,11 +90,18 @@ def _find_running(store: Store, name: str, settings: Settings, paths: Paths) -> 
         return None
     _check_fixed(record, settings)
     instance = bind_instance(record, paths)
-    if (endpoint := _was_up(instance)) and answers(endpoint, HANGS_AFTER):
+    if (endpoint := _was_up(instance)) and _answers(instance, endpoint):
         _check_restart(record, settings)
         _check_packages(record, settings)
         return UpResult(instance, endpoint, already=True)
     return None
+
+
+def _answers(instance: Instance, endpoint: Endpoint) -> bool:
+    channel = instance.backend.channel(instance.machine)
+    if channel is not None and is_awake(channel, PING_PATIENCE):
+        return True
+    return answers(endpoint, HANGS_AFTER)
 
 
 def _was_up(instance: Instance) -> Endpoint | None:

@@ -97,10 +97,14 @@ def whole_run(lab: Lab) -> Iterator[Line]:
 
 
 def edited(lab: Lab) -> Path:
-    """The source with a number in it that it never had."""
+    """The source file with a number in it that it never had."""
     source = lab.scratch / "opens.bpf.c"
-    source.write_text(SOURCE.replace("EDITION 0", f"EDITION {next(_EDITIONS)}"))
+    source.write_text(_another())
     return source
+
+
+def _another() -> str:
+    return SOURCE.replace("EDITION 0", f"EDITION {next(_EDITIONS)}")
 
 
 def run_until_attached(source: Path) -> float:
@@ -114,7 +118,7 @@ def run_until_attached(source: Path) -> float:
 def by_hand(lab: Lab) -> float:
     """The same in one plain SSH command."""
     lab.ssh(HEADER)
-    source = edited(lab).read_bytes()
+    source = _another().encode()
     try:
         return timed(lambda: lab.ssh(BY_HAND, stdin=source))
     finally:

@@ -42,9 +42,13 @@ class FakeBackend:
     def fail(self, method: str, error: BaseException) -> None:
         self._failures.setdefault(method, deque()).append(error)
 
+    def keeper(self, machine: Machine) -> FakeKeeper:
+        """Who answers for the machine, which runs."""
+        return self._running[machine.directory].keeper
+
     def requests(self, machine: Machine) -> list[str]:
-        """What a running guest was asked on its channel."""
-        return self._running[machine.directory].keeper.requests
+        """What the machine's keeper was asked."""
+        return self.keeper(machine).requests
 
     def crash(self, machine: Machine) -> None:
         """End a running machine as a kill would: without a word, its files as they are."""

@@ -20,7 +20,7 @@ class FakeKeeper:
             os.mkfifo(fifo)
         self._in, self._out = (os.open(fifo, os.O_RDWR) for fifo in self._fifos)
         self._before = before and before + b"\n"
-        self._deaf = deaf
+        self.deaf = deaf
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -45,6 +45,6 @@ class FakeKeeper:
                 if token == "end":
                     return
                 self.requests.append(request)
-                if not self._deaf:
+                if not self.deaf:
                     os.write(self._out, self._before + token.encode() + b"\n")
                     self._before = b""

@@ -7,13 +7,14 @@ import shutil
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from provisioner.core.errors import GuestError
 from provisioner.core.resources import keeper_source
-from provisioner.guest.keeper import Names, wake, write_back
+from provisioner.guest.keeper import Names, is_awake, wake, write_back
 from tests.unit.fake_keeper import FakeKeeper
 
 NAMES = Names("ebpf-dev-one", "0123456789abcdef" * 2)
@@ -65,6 +66,11 @@ def test_a_machine_that_ends_or_babbles_while_it_is_asked(tmp_path: Path, babble
     over.set()
     machine.join()
     assert caught.value.code == "guest-silent"
+
+
+def test_each_of_many_at_once_has_its_own_answer(tmp_path: Path) -> None:
+    with FakeKeeper(tmp_path / "c"), ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(lambda _: is_awake(tmp_path / "c", 5), range(100)))
 
 
 def test_a_machine_that_is_not_there(tmp_path: Path) -> None:

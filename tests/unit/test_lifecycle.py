@@ -134,8 +134,10 @@ def test_the_first_of_a_kind_boots_once_and_all_go_on_from_there(lab: Lab) -> No
 
 def test_a_guest_that_hangs_is_found_out_and_started_anew(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab.up("one")
-    monkeypatch.setattr("provisioner.workflows.up.HANGS_AFTER", 0.1)
+    for patience in ("HANGS_AFTER", "PING_PATIENCE"):
+        monkeypatch.setattr(f"provisioner.workflows.up.{patience}", 0.1)
     lab.steps()
+    lab.backend.keeper(lab.machine("one")).deaf = True
     with socket.create_server(("127.0.0.1", 0)) as mute:
         lab.backend.endpoint = Endpoint("127.0.0.1", mute.getsockname()[1])
         write_ssh_config(lab.instance("one"), lab.backend.endpoint)
